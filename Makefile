@@ -1,0 +1,41 @@
+# make demo    prepare the models, run the whole pipeline on the embedded dataset
+# make test    run the tests
+# make lint    check style and formatting
+# make models  prepare the two offline models
+# make bench   run the benchmarks
+# make install create the environment (the others do so by themselves)
+#
+# make VENV=/path/to/env uses or creates another environment; make PYTHON=python3.12 chooses the interpreter it is
+# created with.
+
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test lint models bench install
+.DEFAULT_GOAL := install
+
+install: $(INSTALLED)
+
+$(INSTALLED): setup.py pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --constraint constraints.txt torch
+	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[test]"
+	touch $@
+
+demo: models
+	$(BIN)/ddg-hf demo --output_dir runs/demo --overwrite
+
+models: $(INSTALLED)
+	$(BIN)/ddg-hf models
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(INSTALLED)
+	set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done

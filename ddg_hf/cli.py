@@ -1,0 +1,75 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""`ddg-hf <command>`: the entry points of `recipes/` under one name."""
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+
+from .errors import UserError, closest
+from .version import __version__
+
+# command -> (module of the recipe, what it does)
+COMMANDS = {
+    "demo": ("ddg_hf.recipes.demo", "run the whole pipeline on the embedded data set and compare the methods"),
+    "models": ("ddg_hf.recipes.models", "prepare two real models for machines without the Hub"),
+    "pretrain": ("ddg_hf.recipes.pretrain", "train a label-conditioned generator with the language-model loss"),
+    "distill": ("ddg_hf.recipes.distill", "distil a pretrained generator by gradient matching"),
+    "generate": ("ddg_hf.recipes.generate", "sample distilled sets and write them as Parquet"),
+    "evaluate-learner": ("ddg_hf.recipes.evaluate_learner", "train classifiers on distilled sets and test them"),
+    "evaluate-icl": ("ddg_hf.recipes.evaluate_icl", "use distilled sets as demonstrations of a language model"),
+}
+
+
+def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None = None) -> int:
+    """
+    Runs the `main` of a recipe and returns the exit code.
+
+    A [`UserError`] becomes one line on standard error and exit code 2; an interrupt exit code 130. Anything else is a
+    bug and keeps its traceback.
+    """
+    try:
+        return main(argv) or 0
+    except UserError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def usage() -> str:
+    """The text of `ddg-hf --help`."""
+    lines = [f"  {name:<18}{what}" for name, (_, what) in COMMANDS.items()]
+    return "\n".join(
+        [
+            f"ddg_hf {__version__}: readable synthetic demonstrations from a labelled text data set",
+            "",
+            "usage: ddg-hf <command> [--config FILE.yaml] [--option value ...]",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "`ddg-hf <command> --help` lists the options of a command.",
+        ]
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The console script `ddg-hf`."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if argv[0] in ("-V", "--version"):
+        print(__version__)
+        return 0
+    command = argv[0]
+    if command not in COMMANDS:
+        print(f"error: unknown command '{command}'.{closest(command, COMMANDS)}", file=sys.stderr)
+        return 2
+    module = importlib.import_module(COMMANDS[command][0])
+    return run(module.main, argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

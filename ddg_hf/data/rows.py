@@ -1,0 +1,18 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""Rows of a loaded data set as plain Python: one tuple of texts per row, and label ids."""
+
+from datasets import Dataset, DatasetDict
+
+from .loading import fingerprint
+from .tasks import TaskSpec
+
+
+def rows_and_labels(dataset: Dataset, spec: TaskSpec) -> tuple[list[tuple[str, ...]], list[int]]:
+    """Returns N rows, each with one text per column of `spec`, and N label ids."""
+    columns = [list(dataset[name]) for name in spec.text_columns]
+    return list(zip(*columns, strict=True)), list(dataset["label"])
+
+
+def fingerprints(dataset: DatasetDict) -> dict[str, str]:
+    """SHA-256 of the content of each split."""
+    return {split: fingerprint(rows) for split, rows in dataset.items()}

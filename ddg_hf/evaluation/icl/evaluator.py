@@ -1,0 +1,154 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""Evaluates demonstrations in the prompt of a language model."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ddg_hf.data.tasks import TaskSpec
+from ddg_hf.errors import UserError
+
+from .calibration import batch_calibrate
+from .encoding import EncodedPrompts, context_length, encode, encode_prompts
+from .prompts import Demonstration, PromptTemplate, Texts
+from .scoring import DEFAULT_TOKEN_BUDGET, Progress, generate_answers, score_prompts
+
+SCORINGS = ("likelihood", "generate")
+
+
+@dataclass(frozen=True)
+class ICLPrediction:
+    """
+    What a model answers to Q queries behind one list of demonstrations.
+
+    Attributes:
+        predictions_Q: Predicted label ids; -1 for an answer that names no label.
+        calibrated_predictions_Q: The same after batch calibration; `None` for `generate`.
+        logprobs_QK: Log-probabilities of the labels in nats, as the model gives them; `None` for `generate`.
+        answers: What the model wrote; `None` for `likelihood`.
+        num_unparsable: Number of answers that name no label.
+        seconds: Time taken.
+        prefix_tokens: Tokens before the queries, which were read once.
+    """
+
+    predictions_Q: np.ndarray
+    calibrated_predictions_Q: np.ndarray | None
+    logprobs_QK: np.ndarray | None
+    answers: list[str] | None
+    num_unparsable: int
+    seconds: float
+    prefix_tokens: int
+
+
+class ICLEvaluator:
+    """
+    Classifies queries with a causal language model that is shown demonstrations.
+
+    Args:
+        model: Causal language model; it is put in evaluation mode.
+        tokenizer: Its tokenizer.
+        spec: The task: fields, label words and instruction.
+        scoring: `likelihood` compares the probabilities of the label words. `generate` lets the model write and
+            compares the first line of the answer with the label words; any other answer is wrong.
+        token_budget: Greatest number of tokens in the cache at once; see
+            [`~ddg_hf.evaluation.icl.scoring.score_labels`].
+        template: How prompts are written; from `spec` by default.
+
+    Example:
+
+    ```python
+    >>> evaluator = ICLEvaluator(model, tokenizer, get_task("sst2"))
+    >>> result = evaluator.evaluate([(("a gripping film",), 1), (("dull",), 0)], [("a waste of time",)])
+    >>> result.predictions_Q
+    array([0])
+    ```
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        spec: TaskSpec,
+        scoring: str = "likelihood",
+        token_budget: int = DEFAULT_TOKEN_BUDGET,
+        template: PromptTemplate | None = None,
+    ):
+        if scoring not in SCORINGS:
+            raise UserError(f"unknown scoring '{scoring}'; use {' or '.join(SCORINGS)}")
+        if token_budget < 1:
+            raise UserError(f"token_budget must be at least 1, got {token_budget}")
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.spec = spec
+        self.scoring = scoring
+        self.token_budget = token_budget
+        self.template = template or PromptTemplate.from_task(spec)
+
+    def evaluate(
+        self,
+        demonstrations: Sequence[Demonstration],
+        queries: Sequence[Texts],
+        progress: Progress | None = None,
+    ) -> ICLPrediction:
+        """
+        Predicts the label of every query behind the same demonstrations.
+
+        Args:
+            demonstrations: Pairs (texts, label id) in the order in which the prompt shows them; none for zero-shot.
+            queries: The texts of each query.
+            progress: Called with the number of queries done, from time to time.
+
+        Raises:
+            UserError: no queries, a label id that does not exist, a prompt longer than the model's context, or NaN.
+        """
+        start = time.perf_counter()
+        prefix = self.template.prefix(demonstrations)
+        texts = [self.template.query(query) for query in queries]
+        label_texts = self.template.continuations() if self.scoring == "likelihood" else ()
+        prompts = encode_prompts(self.tokenizer, prefix, texts, label_texts, self.template.terminator)
+        answer_tokens = 0 if self.scoring == "likelihood" else self._longest_answer(texts[0])
+        self._check_context(demonstrations, prompts, answer_tokens)
+        logprobs_QK = calibrated_Q = answers = None
+        if self.scoring == "likelihood":
+            logprobs_QK = score_prompts(self.model, prompts, self.token_budget, progress)
+            predictions_Q = logprobs_QK.argmax(axis=1)
+            calibrated_Q = batch_calibrate(logprobs_QK).argmax(axis=1)
+        else:
+            answers = generate_answers(self.model, self.tokenizer, prompts, answer_tokens, self.token_budget, progress)
+            predictions_Q = np.array([self.template.parse(answer) for answer in answers])
+        return ICLPrediction(
+            predictions_Q=predictions_Q,
+            calibrated_predictions_Q=calibrated_Q,
+            logprobs_QK=logprobs_QK,
+            answers=answers,
+            num_unparsable=int((predictions_Q == -1).sum()),
+            seconds=time.perf_counter() - start,
+            prefix_tokens=len(prompts.prefix),
+        )
+
+    def _longest_answer(self, query: str) -> int:
+        """Tokens an answer may have: two more than the longest label, so that a longer answer is not cut to one."""
+        rows = encode(self.tokenizer, [query, *(query + label for label in self.template.continuations())])
+        return max(len(row) - len(rows[0]) for row in rows[1:]) + 2
+
+    def _check_context(
+        self, demonstrations: Sequence[Demonstration], prompts: EncodedPrompts, answer_tokens: int
+    ) -> None:
+        limit = context_length(self.model)
+        longest = prompts.longest + answer_tokens
+        if limit is None or longest <= limit:
+            return
+        # what the queries and labels need beyond the prefix stays the same with fewer demonstrations
+        rest = longest - len(encode(self.tokenizer, [self.template.prefix(demonstrations)])[0])
+        num_labels = self.template.num_labels
+        fitting = 0
+        for rounds in range(1, len(demonstrations) // num_labels + 1):
+            text = self.template.prefix(demonstrations[: rounds * num_labels])
+            if len(encode(self.tokenizer, [text])[0]) + rest > limit:
+                break
+            fitting = rounds
+        advice = f"{fitting} rounds fit, pass --rounds {fitting}" if fitting else "not even one round fits"
+        raise UserError(f"the longest prompt has {longest} tokens, but the model's context is {limit}; {advice}")

@@ -1,0 +1,84 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""Sentence embeddings of a pretrained encoder: for K-centers, clustering, and the label probe."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from transformers import AutoModel
+
+from ..configs import LearnerArguments
+from ..errors import UserError
+from .loading import load_failure, load_tokenizer
+
+
+class TextEncoder:
+    """
+    Mean-pooled last hidden states of an encoder.
+
+    Args:
+        learner_args ([`LearnerArguments`]): the encoder is the learner's, with its pretrained weights.
+        device (`torch.device`, *optional*): where the encoder runs; the GPU if there is one.
+        rows (`Sequence[tuple[str, ...]]`): real texts; the tokenizer of a tiny encoder is trained on them.
+    """
+
+    def __init__(self, learner_args: LearnerArguments, rows: Sequence[tuple[str, ...]] = (), device=None):
+        if learner_args.learner == "tiny":
+            from .tiny import tiny_classifier
+
+            classifier, tokenizer = tiny_classifier(rows, num_labels=2)
+            model = classifier.bert
+        else:
+            tokenizer = load_tokenizer(learner_args.learner, learner_args.learner_revision)
+            try:
+                model = AutoModel.from_pretrained(
+                    learner_args.learner,
+                    revision=learner_args.learner_revision,
+                    attn_implementation=learner_args.learner_attn_implementation,
+                )
+            except (OSError, ValueError) as error:
+                raise UserError(load_failure(learner_args.learner, "learner", error)) from error
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.model, self.tokenizer = model.eval().to(self.device), tokenizer
+        self.max_length = learner_args.learner_max_length
+
+    @torch.no_grad()
+    def embed(self, rows: Sequence[tuple[str, ...]], token_budget: int = 4096) -> np.ndarray:
+        """
+        Embeds rows of one or two text columns.
+
+        Args:
+            rows (`Sequence[tuple[str, ...]]`): N rows, one text per column.
+            token_budget (`int`): padded tokens per forward pass; rows are batched by length.
+
+        Returns:
+            `np.ndarray` of shape `[N, H]`, float32, in the order of `rows`.
+        """
+        from ..data.samplers import length_sorted_batches
+
+        if not rows:
+            return np.zeros((0, self.model.config.hidden_size), dtype=np.float32)
+        encoded = encode_rows(self.tokenizer, rows, self.max_length)
+        lengths = [len(ids) for ids in encoded["input_ids"]]
+        result = np.empty((len(rows), self.model.config.hidden_size), dtype=np.float32)
+        for index in length_sorted_batches(lengths, token_budget):
+            batch = pad_rows(self.tokenizer, encoded, index, self.device)
+            hidden = self.model(**batch).last_hidden_state.float()
+            mask = batch["attention_mask"].unsqueeze(-1)
+            result[index] = ((hidden * mask).sum(1) / mask.sum(1)).cpu().numpy()
+        return result
+
+
+def encode_rows(tokenizer, rows: Sequence[tuple[str, ...]], max_length: int):
+    """Tokenises rows of one or two columns as an encoder expects them, truncated to `max_length` tokens, unpadded."""
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    if len(columns) > 2:  # encoders know pairs at most
+        columns = [columns[0], [" ".join(rest) for rest in zip(*columns[1:], strict=True)]]
+    limit = min(max_length, tokenizer.model_max_length)
+    return tokenizer(*columns, truncation=True, max_length=limit)
+
+
+def pad_rows(tokenizer, encoded, index: Sequence[int], device) -> dict[str, torch.Tensor]:
+    """Pads the rows `index` of an encoded data set to their longest."""
+    rows = {key: [values[i] for i in index] for key, values in encoded.items()}
+    return dict(tokenizer.pad(rows, return_tensors="pt").to(device))

@@ -1,0 +1,91 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""A causal language model whose `forward` can return one loss per sample."""
+
+import functools
+import inspect
+
+import torch
+
+from ..errors import UserError
+from ..losses.generation import chunked_token_nll, per_sample_sum
+
+IGNORE = -100
+
+
+class PerSampleNLLMixin:
+    """
+    Adds `forward(input_ids, attention_mask, nll_labels=...)` to a causal language model class.
+
+    With `nll_labels` (`[B, L]`, `int64`, -100 where there is no loss) it returns `{"nll": [B], "num_targets": [B]}`:
+    the mean negative log-likelihood over the real targets of each sample, in nats per token. The work happens inside
+    the module's own `forward`, so FSDP and ZeRO hooks see it, and the logits are chunked. Without `nll_labels` it is
+    the model's own forward.
+    """
+
+    def _nll_forward(self, input_ids, attention_mask, nll_labels, **unused):
+        # No shift of the mask: position t predicts the label at t + 1.
+        hidden = self.base_model(
+            input_ids=input_ids, attention_mask=attention_mask, use_cache=False
+        ).last_hidden_state[:, :-1]
+        targets = nll_labels[:, 1:]
+        rows, positions = (targets != IGNORE).nonzero(as_tuple=True)
+        token_nll = chunked_token_nll(
+            hidden[rows, positions],
+            targets[rows, positions],
+            self._logits,
+            vocab_size=self.config.get_text_config().vocab_size,
+        )
+        num_targets = (targets != IGNORE).sum(dim=1)
+        nll = per_sample_sum(token_nll, rows, input_ids.shape[0]) / num_targets.clamp(min=1)
+        return {"nll": nll, "num_targets": num_targets}
+
+    def _logits(self, hidden):
+        """Logits of hidden states, as the model computes them: head, scale, soft-capping."""
+        config = self.config.get_text_config()
+        logits = self.get_output_embeddings()(hidden)
+        if getattr(config, "logit_scale", None) is not None:
+            logits = logits * config.logit_scale
+        if getattr(config, "logits_scaling", None) is not None:
+            logits = logits / config.logits_scaling
+        cap = getattr(config, "final_logit_softcapping", None)
+        return logits if cap is None else torch.tanh(logits / cap) * cap
+
+
+def add_per_sample_nll(model):
+    """
+    Gives `model` the forward of [`PerSampleNLLMixin`], in place, and checks it against the model's own logits.
+
+    The class keeps its name, so checkpoints are ordinary checkpoints of the original architecture.
+
+    Raises:
+        UserError: the model computes its logits in a way that this project does not know.
+    """
+    if isinstance(model, PerSampleNLLMixin):
+        return model
+    base = type(model)
+
+    @functools.wraps(base.forward)
+    def forward(self, *args, nll_labels=None, **kwargs):
+        if nll_labels is None:
+            return base.forward(self, *args, **kwargs)
+        return self._nll_forward(*args, nll_labels=nll_labels, **kwargs)
+
+    forward.__signature__ = inspect.signature(base.forward)
+    model.__class__ = type(base.__name__, (PerSampleNLLMixin, base), {"forward": forward, "__module__": base.__module__})
+    _check_logits(model)
+    return model
+
+
+@torch.no_grad()
+def _check_logits(model) -> None:
+    was_training = model.training
+    model.eval()
+    ids = torch.tensor([[1, 2, 3]], device=model.device)
+    hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+    ours, theirs = model._logits(hidden).float(), model(input_ids=ids, use_cache=False).logits.float()
+    model.train(was_training)
+    if ours.shape != theirs.shape or not torch.allclose(ours, theirs, rtol=1e-2, atol=1e-2):
+        raise UserError(
+            f"{type(model).__name__} transforms its logits in a way that is not supported as a generator; "
+            "use a GPT-2-, Llama-, Qwen-, Gemma-, Mistral- or Granite-type model"
+        )

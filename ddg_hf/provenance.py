@@ -1,0 +1,115 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""Output directories that are either whole or recognisably unfinished, and the record of how they were made."""
+
+import contextlib
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .errors import UserError
+
+METADATA_FILE = "metadata.json"
+_SECRET_KEY = re.compile(r"(^|_)(token|secret|password|api_key|key)$")
+_SECRET_VALUE = re.compile(r"\b(hf_[A-Za-z0-9]{8,}|sk-[A-Za-z0-9_-]{8,})")
+_PACKAGES = ("torch", "transformers", "accelerate", "datasets", "huggingface_hub", "evaluate", "scikit-learn", "numpy")
+
+
+def redact(value: Any, key: str = "") -> Any:
+    """
+    Returns `value` with secrets replaced by `<redacted>`, by the name of the key (`hub_token`, `k`, ...) and by the
+    look of the value, at any depth of lists and mappings.
+    """
+    if isinstance(value, dict):
+        return {k: redact(v, str(k)) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [redact(v, key) for v in value]
+    if value is not None and value != "" and (key == "k" or _SECRET_KEY.search(key)) and isinstance(value, str):
+        return "<redacted>"
+    if isinstance(value, str):
+        return _SECRET_VALUE.sub("<redacted>", value)
+    return value
+
+
+def write_json(path: str | os.PathLike, content: Any) -> None:
+    """Writes JSON under a temporary name and renames it, so that `path` never holds half a file."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=2, ensure_ascii=False, default=str)
+            file.write("\n")
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def check_output_dir(output_dir: str | None, overwrite: bool, resume: bool = False) -> Path:
+    """
+    Returns `output_dir` as a path, after making sure that it holds no finished run.
+
+    Raises:
+        UserError: no directory given, it is a file, or it holds a finished run and neither `overwrite` nor `resume`.
+    """
+    if not output_dir:
+        raise UserError("--output_dir is missing: say where the results go")
+    path = Path(output_dir)
+    if path.exists() and not path.is_dir():
+        raise UserError(f"--output_dir '{path}' is a file; give a directory")
+    if (path / METADATA_FILE).is_file() and not overwrite and not resume:
+        raise UserError(f"'{path}' already holds a finished run; pass --overwrite to replace it or another --output_dir")
+    return path
+
+
+@contextlib.contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """Yields a temporary directory beside `path` that takes its place on success and is removed on failure."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        yield temporary
+        os.chmod(temporary, 0o755)
+        old = None
+        if path.exists():
+            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
+            os.replace(path, old / path.name)
+        os.replace(temporary, path)
+        if old is not None:
+            shutil.rmtree(old)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def run_metadata(stage: str, arguments: list[Any], **extra: Any) -> dict[str, Any]:
+    """
+    The record of a run: stage, arguments (dataclasses, secrets redacted), versions, machine, time, and `extra`
+    (data fingerprint, measurements, ...).
+    """
+    merged: dict[str, Any] = {}
+    for item in arguments:
+        # TrainingArguments has its own `to_dict`, which knows about enums
+        merged.update(item.to_dict() if hasattr(item, "to_dict") else dataclasses.asdict(item))
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    from .version import __version__
+
+    return {
+        "stage": stage,
+        "ddg_hf_version": __version__,
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "arguments": redact(merged),
+        "versions": {"python": platform.python_version(), **versions},
+        "machine": {"platform": platform.platform(), "cpu_count": os.cpu_count()},
+        **extra,
+    }

