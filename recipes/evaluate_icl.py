@@ -170,6 +170,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     sets = demonstration_sets(arguments, learner_arguments, spec, data, run_arguments.seed)
     jobs = prompt_orders(arguments, sets, spec.num_labels, run_arguments.seed)
     evaluator = load_evaluator(model_arguments, arguments, spec)
+    for *_, demonstrations in jobs:
+        evaluator.check_context(demonstrations, [texts for texts, _ in sampled])
     output_dir.mkdir(parents=True, exist_ok=True)
     (output_dir / METADATA_FILE).unlink(missing_ok=True)  # from here on, the old results are not whole
     runs = evaluate(evaluator, jobs, [texts for texts, _ in sampled], run_arguments.seed)

@@ -3,6 +3,7 @@
 
 from dataclasses import dataclass, field
 
+import torch
 from transformers import TrainingArguments
 
 from ..errors import UserError
@@ -12,8 +13,9 @@ from ..errors import UserError
 class BaseConfig(TrainingArguments):
     r"""
     Base of the training configurations. Subclass of [`~transformers.TrainingArguments`]; these defaults differ:
-    `logging_steps=10`, `remove_unused_columns=False` (samples have columns of their own), `logging_nan_inf_filter=False`
-    (a loss that is not finite is an error here), `save_total_limit=2`.
+    `logging_steps=10`, `remove_unused_columns=False` (samples have columns of their own),
+    `logging_nan_inf_filter=False` (a loss that is not finite is an error here), `save_total_limit=2`, and
+    `use_cpu=True` on a machine without an accelerator.
 
     Parameters:
         overwrite (`bool`, *optional*, defaults to `False`):
@@ -48,6 +50,9 @@ class BaseConfig(TrainingArguments):
     sampling_temperature: float = field(default=1.0, metadata={"help": "Temperature of the sampling distribution."})
 
     def __post_init__(self):
+        # Launched processes do not learn from accelerate that they run on CPUs: each would train alone.
+        if not torch.accelerator.is_available():
+            self.use_cpu = True
         super().__post_init__()
         for name in ("tokens_per_micro_batch", "sampling_temperature"):
             if getattr(self, name) <= 0:

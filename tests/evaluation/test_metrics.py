@@ -9,7 +9,6 @@ from ddg_hf.data.tasks import TASKS
 from ddg_hf.errors import UserError
 from ddg_hf.evaluation.metrics import compute_metrics
 
-
 ALL = ("accuracy", "f1", "matthews_correlation")
 
 

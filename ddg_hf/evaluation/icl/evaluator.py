@@ -12,7 +12,7 @@ from ddg_hf.data.tasks import TaskSpec
 from ddg_hf.errors import UserError
 
 from .calibration import batch_calibrate
-from .encoding import EncodedPrompts, context_length, encode, encode_prompts
+from .encoding import context_length, encode, encode_prompts, leading_special_ids
 from .prompts import Demonstration, PromptTemplate, Texts
 from .scoring import DEFAULT_TOKEN_BUDGET, Progress, generate_answers, score_prompts
 
@@ -109,8 +109,9 @@ class ICLEvaluator:
         texts = [self.template.query(query) for query in queries]
         label_texts = self.template.continuations() if self.scoring == "likelihood" else ()
         prompts = encode_prompts(self.tokenizer, prefix, texts, label_texts, self.template.terminator)
-        answer_tokens = 0 if self.scoring == "likelihood" else self._longest_answer(texts[0])
-        self._check_context(demonstrations, prompts, answer_tokens)
+        answer_tokens = self._answer_tokens(texts[0])
+        prompt_tokens = len(prompts.prefix) + max(map(len, prompts.queries))
+        self._check_length(demonstrations, prompt_tokens + answer_tokens)
         logprobs_QK = calibrated_Q = answers = None
         if self.scoring == "likelihood":
             logprobs_QK = score_prompts(self.model, prompts, self.token_budget, progress)
@@ -129,25 +130,38 @@ class ICLEvaluator:
             prefix_tokens=len(prompts.prefix),
         )
 
-    def _longest_answer(self, query: str) -> int:
-        """Tokens an answer may have: two more than the longest label, so that a longer answer is not cut to one."""
-        rows = encode(self.tokenizer, [query, *(query + label for label in self.template.continuations())])
-        return max(len(row) - len(rows[0]) for row in rows[1:]) + 2
+    def check_context(self, demonstrations: Sequence[Demonstration], queries: Sequence[Texts]) -> None:
+        """
+        Raises `UserError` if the prompts would not fit the model's context, without running the model; the message
+        says how many rounds fit. [`evaluate`] does the same: this is for knowing before a long series begins.
+        """
+        texts = [self.template.query(query) for query in queries]
+        query_tokens = max(map(len, encode(self.tokenizer, texts))) - len(leading_special_ids(self.tokenizer))
+        self._check_length(
+            demonstrations, self._prefix_tokens(demonstrations) + query_tokens + self._answer_tokens(texts[0])
+        )
 
-    def _check_context(
-        self, demonstrations: Sequence[Demonstration], prompts: EncodedPrompts, answer_tokens: int
-    ) -> None:
+    def _prefix_tokens(self, demonstrations: Sequence[Demonstration]) -> int:
+        return len(encode(self.tokenizer, [self.template.prefix(demonstrations)])[0])
+
+    def _answer_tokens(self, query: str) -> int:
+        """
+        Tokens that may follow a query: the longest label and, when it is generated, two more, so that a longer answer
+        is not cut down to a label.
+        """
+        rows = encode(self.tokenizer, [query, *(query + label for label in self.template.continuations())])
+        return max(len(row) - len(rows[0]) for row in rows[1:]) + (2 if self.scoring == "generate" else 0)
+
+    def _check_length(self, demonstrations: Sequence[Demonstration], longest: int) -> None:
         limit = context_length(self.model)
-        longest = prompts.longest + answer_tokens
         if limit is None or longest <= limit:
             return
         # what the queries and labels need beyond the prefix stays the same with fewer demonstrations
-        rest = longest - len(encode(self.tokenizer, [self.template.prefix(demonstrations)])[0])
+        rest = longest - self._prefix_tokens(demonstrations)
         num_labels = self.template.num_labels
         fitting = 0
         for rounds in range(1, len(demonstrations) // num_labels + 1):
-            text = self.template.prefix(demonstrations[: rounds * num_labels])
-            if len(encode(self.tokenizer, [text])[0]) + rest > limit:
+            if self._prefix_tokens(demonstrations[: rounds * num_labels]) + rest > limit:
                 break
             fitting = rounds
         advice = f"{fitting} rounds fit, pass --rounds {fitting}" if fitting else "not even one round fits"

@@ -152,9 +152,9 @@ def round_robin(labels_N: Sequence[int], rounds: int, seed: int | Sequence[int],
     for label in range(num_labels):
         rows = np.flatnonzero(labels_N == label)
         if len(rows) < rounds:
+            advice = f"pass --rounds {len(rows)} or less" if len(rows) else "add some"
             raise UserError(
-                f"{rounds} rounds need {rounds} demonstrations of label {label}, but there are {len(rows)}; "
-                f"pass --rounds {len(rows)} or less"
+                f"{rounds} rounds need {rounds} demonstrations of label {label}, but there are {len(rows)}; {advice}"
             )
         columns.append(rng.permutation(rows[:rounds]))
     rows_RK = np.stack(columns, axis=1)

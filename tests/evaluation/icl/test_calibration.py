@@ -32,7 +32,7 @@ def test_total_probability_of_the_labels_does_not_matter(logprobs_QK):
 def test_constant_bias_is_removed():
     rng = np.random.default_rng(1)
     references_Q = np.arange(100) % 2
-    evidence_QK = rng.normal(0, 0.3, (100, 2))
+    evidence_QK = rng.normal(0, 0.1, (100, 2))
     evidence_QK[np.arange(100), references_Q] += 1
     biased_QK = log_normalize(evidence_QK) + [0.0, 5.0]
     assert (biased_QK.argmax(1) == references_Q).mean() == 0.5

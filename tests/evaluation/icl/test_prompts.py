@@ -10,7 +10,6 @@ from ddg_hf.data.tasks import TASKS, get_task
 from ddg_hf.errors import UserError
 from ddg_hf.evaluation.icl import PromptTemplate, round_robin
 
-
 PAIR = PromptTemplate("Compare.", ("Premise", "Hypothesis"), "Relation", ("entailment", "neutral"))
 
 
@@ -67,7 +66,7 @@ def test_label_words_must_differ(words, message):
 
 @pytest.mark.parametrize("label", [-1, 2])
 def test_demonstration_with_unknown_label(label):
-    with pytest.raises(UserError, match=f"label {label}; the task has labels 0 to 1"):
+    with pytest.raises(UserError, match=f"label {label}, but the task has labels 0 to 1"):
         PAIR.prefix([(("a", "b"), label)])
 
 

@@ -1,0 +1,179 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""
+Gradient matching as a weighted language-model loss (DDG, section 3; DiLM, section 3.2). Pure functions.
+
+For one label, with generator losses nll_i of its synthetic rows:
+
+    w      = softmax(-nll / T)                         weights of the synthetic rows
+    g_syn  = sum_i w_i g_i                             g_i: gradient of the learner's loss on row i
+    L      = 1 - cos(g_real, g_syn)
+
+Only w depends on the generator and g_syn is linear in w, so with u = dL/dg_syn and a_i = <g_i, u>
+
+    c_i = dL/dnll_i = -(w_i / T) (a_i - sum_j w_j a_j)
+
+and `sum_i c_i nll_i`, with c detached, has the gradient of L in the generator's parameters: no second-order autograd,
+and no g_i is ever formed.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.func import functional_call, grad, jvp, vmap
+
+
+def synthetic_weights(nll_B: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+    """
+    Weights of the synthetic rows of one label: softmax(-nll / T).
+
+    Args:
+        nll_B (`torch.Tensor`): generator loss of each of B rows, nats per token.
+        temperature (`float`): T > 0; larger is closer to uniform.
+
+    Returns:
+        `torch.Tensor` of shape `[B]`, detached, summing to 1.
+    """
+    return (-nll_B.detach() / temperature).softmax(dim=0)
+
+
+def effective_sample_size(weights_B: torch.Tensor) -> torch.Tensor:
+    """Number of equally weighted rows with the same variance: 1 / sum_i w_i^2, between 1 and B."""
+    return 1 / weights_B.square().sum()
+
+
+def flatten(gradients: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Concatenates a head's parameter gradients into one vector `[P]`, in the order of the parameters."""
+    return torch.cat([value.flatten() for value in gradients.values()])
+
+
+def head_gradient(
+    head: nn.Module, features: torch.Tensor, labels_B: torch.Tensor, weights_B: torch.Tensor
+) -> torch.Tensor:
+    """
+    Gradient of the weighted loss in the parameters of a head: sum_i w_i grad CE(head(h_i), y_i).
+
+    A linear head has the closed form sum_i w_i (p_i - e_y) [h_i; 1]^T. Other heads take one backward pass.
+
+    Args:
+        head (`nn.Module`): maps features to logits `[B, K]`. Must be free of dropout (`eval` mode).
+        features (`torch.Tensor`): `[B, H]` for a linear head, else whatever the head takes, batch first.
+        labels_B (`torch.Tensor`): label ids.
+        weights_B (`torch.Tensor`): weight of each row; they need not sum to 1.
+
+    Returns:
+        `torch.Tensor` of shape `[P]`: the gradient, flattened in the order of `head.named_parameters()`.
+    """
+    if isinstance(head, nn.Linear):
+        errors_BK = _errors(head, features, labels_B) * weights_B.unsqueeze(1)
+        weight = errors_BK.T @ features.detach()
+        bias = [] if head.bias is None else [errors_BK.sum(dim=0)]
+        return torch.cat([weight.flatten(), *bias])
+
+    def loss(parameters):
+        logits = functional_call(head, parameters, (features.detach(),))
+        return (F.cross_entropy(logits, labels_B, reduction="none") * weights_B).sum()
+
+    return flatten(grad(loss)(_parameters(head)))
+
+
+def directional_derivatives(
+    head: nn.Module, features: torch.Tensor, labels_B: torch.Tensor, direction_P: torch.Tensor
+) -> torch.Tensor:
+    """
+    a_i = <g_i, u>: derivative of each row's loss along a direction in the head's parameters.
+
+    Linear heads: (p_i - e_y)^T U [h_i; 1] with u reshaped. Other heads: one forward-mode pass (JVP).
+
+    Args:
+        head, features, labels_B: as in [`head_gradient`].
+        direction_P (`torch.Tensor`): u, `[P]`, flattened in the order of `head.named_parameters()`.
+
+    Returns:
+        `torch.Tensor` of shape `[B]`.
+    """
+    if isinstance(head, nn.Linear):
+        size = head.weight.numel()
+        along = features.detach() @ direction_P[:size].view_as(head.weight).T
+        if head.bias is not None:
+            along = along + direction_P[size:]
+        return (_errors(head, features, labels_B) * along).sum(dim=1)
+
+    def losses(parameters):
+        logits = functional_call(head, parameters, (features.detach(),))
+        return F.cross_entropy(logits, labels_B, reduction="none")
+
+    parameters = _parameters(head)
+    pieces = direction_P.split([value.numel() for value in parameters.values()])
+    tangents = {name: piece.view_as(parameters[name]) for name, piece in zip(parameters, pieces, strict=True)}
+    return jvp(losses, (parameters,), (tangents,))[1]
+
+
+def per_sample_head_gradients(head: nn.Module, features: torch.Tensor, labels_B: torch.Tensor) -> torch.Tensor:
+    """Every g_i, `[B, P]`: the plain formulation, for tests and for measuring small batches."""
+
+    def loss(parameters, feature, label):
+        logits = functional_call(head, parameters, (feature.unsqueeze(0),))
+        return F.cross_entropy(logits, label.unsqueeze(0))
+
+    gradients = vmap(grad(loss), in_dims=(None, 0, 0))(_parameters(head), features.detach(), labels_B)
+    return torch.cat([value.flatten(1) for value in gradients.values()], dim=1)
+
+
+def matching_loss(g_real_P: torch.Tensor, g_syn_P: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    L = 1 - cos(g_real, g_syn) of one label, and its derivative in g_syn.
+
+    Args:
+        g_real_P (`torch.Tensor`): teacher gradient.
+        g_syn_P (`torch.Tensor`): gradient of the synthetic rows at the student.
+
+    Returns:
+        `(loss, u_P)`: scalar and u = dL/dg_syn = (cos * s / |s| - r / |r|) / |s|.
+
+    Raises:
+        ValueError: a gradient is zero, so that the cosine is undefined.
+    """
+    norm_real, norm_syn = g_real_P.norm(), g_syn_P.norm()
+    if norm_real == 0 or norm_syn == 0:
+        which = "teacher" if norm_real == 0 else "synthetic"
+        raise ValueError(f"the {which} gradient is zero, so the gradient cosine is undefined")
+    real, synthetic = g_real_P / norm_real, g_syn_P / norm_syn
+    cosine = (real * synthetic).sum()
+    return 1 - cosine, (cosine * synthetic - real) / norm_syn
+
+
+def surrogate_coefficients(
+    weights_B: torch.Tensor,
+    derivatives_B: torch.Tensor,
+    temperature: float = 1.0,
+    mean_derivative: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """
+    c_i = dL/dnll_i = -(w_i / T) (a_i - sum_j w_j a_j).
+
+    They sum to zero; and as cos does not depend on the length of g_syn, sum_i w_i a_i = <g_syn, u> is zero too.
+
+    Args:
+        weights_B (`torch.Tensor`): w, of one label.
+        derivatives_B (`torch.Tensor`): a, of the same rows.
+        temperature (`float`): T.
+        mean_derivative (`torch.Tensor`, *optional*): sum_j w_j a_j over the whole label batch, where the rows given
+            here are only one process's share.
+
+    Returns:
+        `torch.Tensor` of shape `[B]`.
+    """
+    if mean_derivative is None:
+        mean_derivative = (weights_B * derivatives_B).sum()
+    return -(weights_B / temperature) * (derivatives_B - mean_derivative)
+
+
+def _errors(head: nn.Linear, features: torch.Tensor, labels_B: torch.Tensor) -> torch.Tensor:
+    """p_i - e_y, `[B, K]`: gradient of the cross-entropy in the logits."""
+    with torch.no_grad():
+        probabilities = head(features).softmax(dim=-1)
+    return probabilities - F.one_hot(labels_B, probabilities.shape[1])
+
+
+def _parameters(head: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach() for name, value in head.named_parameters()}

@@ -1,0 +1,101 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""Arguments of the distillation of a generator by gradient matching."""
+
+from dataclasses import dataclass, field
+
+from ..errors import UserError
+from .base_config import BaseConfig
+
+
+@dataclass
+class DistillationConfig(BaseConfig):
+    r"""
+    Configuration of the [`DistillationTrainer`].
+
+    Holds what is specific to this stage; see [`BaseConfig`] and [`~transformers.TrainingArguments`] for the rest. The
+    defaults are DiLM's; those that differ from the base classes: `learning_rate=3e-7`, `lr_scheduler_type="cosine"`,
+    `max_steps=20000`, `per_device_train_batch_size=1` (the batch is `synthetic_per_class`; rows are split by
+    `tokens_per_micro_batch` and `gradient_accumulation_steps`, neither of which changes the result).
+
+    One step updates the generator once; `inner_steps` of them follow one learner from a fresh head on.
+
+    Parameters:
+        inner_steps (`int`, *optional*, defaults to `10`):
+            Generator updates along one learner trajectory.
+        learner_steps (`int`, *optional*, defaults to `20`):
+            Learner updates on real data between two generator updates.
+        learner_batch_size (`int`, *optional*, defaults to `64`):
+            Real rows in one learner update.
+        learner_learning_rate (`float`, *optional*, defaults to `1e-4`):
+            Learning rate of the learner (AdamW).
+        synthetic_per_class (`int`, *optional*, defaults to `64`):
+            Synthetic rows per label in one generator update, one from each of as many k-means clusters of the pool.
+        pool_per_class (`int`, *optional*, defaults to `640`):
+            Synthetic rows per label that are sampled at a time.
+        generate_interval (`int`, *optional*, defaults to `20`):
+            Outer steps between two regenerations of the pool.
+        real_per_class (`int`, *optional*, defaults to `200`):
+            Real rows per label in a teacher set, at most half of the class.
+        teacher_sets (`int`, *optional*, defaults to `10`):
+            Number of K-centers coresets that the real gradient is taken on in turn.
+        temperature (`float`, *optional*, defaults to `1.0`):
+            T of the weights softmax(-nll / T).
+        student (`str`, *optional*, defaults to `"ema"`):
+            Where the synthetic gradient is taken: `ema`, at an exponential moving average of the learner (DDG);
+            `shared`, at the learner itself (DiLM).
+        ema_decay (`float`, *optional*, defaults to `0.99`):
+            Decay of the moving average, per learner update.
+        student_head (`str`, *optional*, defaults to `"copy"`):
+            The student's head at the start of an outer step: `copy` of the learner's, or drawn `independent`ly.
+        max_graph_tokens (`int`, *optional*, defaults to `4096`):
+            Padded tokens whose forward graph may be held in memory. Within it one forward pass of the generator
+            serves for the weights and for the backward pass; beyond it a pass without gradient comes first.
+        max_sampling_rounds (`int`, *optional*, defaults to `10`):
+            Rounds of sampling before a generator that writes too many malformed texts is an error.
+        eval_snapshots (`int`, *optional*, defaults to `3`):
+            Fixed learner snapshots, `learner_steps` apart, at which evaluation measures the gradient cosine of fresh
+            samples.
+    """
+
+    learning_rate: float = field(default=3e-7, metadata={"help": "Initial learning rate of the generator."})
+    lr_scheduler_type: str = field(default="cosine", metadata={"help": "Learning rate schedule."})
+    max_steps: int = field(default=20_000, metadata={"help": "Number of generator updates."})
+    per_device_train_batch_size: int = field(default=1, metadata={"help": "Not used: see synthetic_per_class."})
+    inner_steps: int = field(default=10, metadata={"help": "Generator updates along one learner trajectory."})
+    learner_steps: int = field(default=20, metadata={"help": "Learner updates between two generator updates."})
+    learner_batch_size: int = field(default=64, metadata={"help": "Real rows in one learner update."})
+    learner_learning_rate: float = field(default=1e-4, metadata={"help": "Learning rate of the learner."})
+    synthetic_per_class: int = field(default=64, metadata={"help": "Synthetic rows per label in one update."})
+    pool_per_class: int = field(default=640, metadata={"help": "Synthetic rows per label sampled at a time."})
+    generate_interval: int = field(default=20, metadata={"help": "Outer steps between regenerations of the pool."})
+    real_per_class: int = field(default=200, metadata={"help": "Real rows per label in a teacher set."})
+    teacher_sets: int = field(default=10, metadata={"help": "Number of K-centers coresets of the real data."})
+    temperature: float = field(default=1.0, metadata={"help": "T of the weights softmax(-nll / T)."})
+    student: str = field(
+        default="ema", metadata={"help": "Where the synthetic gradient is taken.", "choices": ["ema", "shared"]}
+    )
+    ema_decay: float = field(default=0.99, metadata={"help": "Decay of the student, per learner update."})
+    student_head: str = field(
+        default="copy",
+        metadata={"help": "The student's head at the start of an outer step.", "choices": ["copy", "independent"]},
+    )
+    max_graph_tokens: int = field(default=4096, metadata={"help": "Tokens whose forward graph may be held."})
+    max_sampling_rounds: int = field(default=10, metadata={"help": "Rounds of sampling before giving up."})
+    eval_snapshots: int = field(default=3, metadata={"help": "Learner snapshots at which evaluation measures."})
+
+    def __post_init__(self):
+        super().__post_init__()
+        positive = (
+            "inner_steps learner_steps learner_batch_size learner_learning_rate synthetic_per_class pool_per_class "
+            "generate_interval real_per_class teacher_sets temperature max_sampling_rounds eval_snapshots max_steps"
+        )
+        for name in positive.split():
+            if getattr(self, name) <= 0:
+                raise UserError(f"--{name} must be positive, got {getattr(self, name)}")
+        if not 0 <= self.ema_decay < 1:
+            raise UserError(f"--ema_decay must lie in [0, 1), got {self.ema_decay}")
+        if self.pool_per_class < self.synthetic_per_class:
+            raise UserError(
+                f"--pool_per_class {self.pool_per_class} is smaller than --synthetic_per_class "
+                f"{self.synthetic_per_class}; one batch needs that many rows"
+            )
