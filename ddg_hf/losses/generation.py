@@ -33,11 +33,13 @@ def chunked_token_nll(
         max_logits (`int`): upper bound of the number of logits held at once.
 
     Returns:
-        `torch.Tensor` of shape `[N]`, float32, nats.
+        `torch.Tensor` of shape `[N]`, nats, float32 (float64 for a float64 model).
     """
 
     def nll(hidden, targets):
-        return F.cross_entropy(logits_fn(hidden).float(), targets, reduction="none")
+        logits = logits_fn(hidden)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return F.cross_entropy(logits, targets, reduction="none")
 
     chunk = max(1, max_logits // vocab_size)
     if hidden_NH.shape[0] <= chunk:

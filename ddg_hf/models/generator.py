@@ -15,7 +15,7 @@ from ..errors import UserError
 from .loading import load_causal_lm
 from .nll import IGNORE, add_per_sample_nll
 from .sequence_format import FORMAT_FILE, EncodedText, SequenceFormat, build_format
-from .vocabulary import TrimmedVocabulary
+from .vocabulary import TrimmedVocabulary, outside_probability
 
 # Rows sampled in one call. Part of the key of the random stream, so it is fixed: see `sample`.
 CHUNK_SIZE = 64
@@ -89,9 +89,10 @@ class Generator:
             model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
         if len(tokenizer) > known:
             _initialize_new_tokens(model, tokenizer, format, known, spec.label_words, label_initialization)
+        format.bind(tokenizer)
+        _check_length(model, format)
         vocabulary = None
         if trim_vocabulary:
-            format.bind(tokenizer)
             vocabulary = TrimmedVocabulary(model, _used_ids(tokenizer, format, rows), tokenizer.unk_token_id)
         format.bind(tokenizer, vocabulary)
         add_per_sample_nll(model)
@@ -200,6 +201,28 @@ class Generator:
         self.model.train(was_training)
         return result
 
+    @torch.no_grad()
+    def outside_probability(self, samples: Sequence[EncodedText]) -> float:
+        """
+        Mean probability that the full softmax gives to tokens that the trimmed vocabulary lacks, over the targets of
+        `samples`: what the restriction takes away.
+        """
+        assert self.vocabulary is not None, "the vocabulary is not trimmed"
+        model = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        was_training = model.training
+        model.eval()
+        head = self.vocabulary.full_head(model)
+        kept = torch.as_tensor(self.vocabulary.kept_ids, device=model.device)
+        total = count = 0
+        for sample in samples:
+            batch = {key: value.to(model.device) for key, value in self.collate([sample]).items()}
+            labels = batch.pop("nll_labels")
+            hidden = model.base_model(**batch, use_cache=False).last_hidden_state[:, :-1][labels[:, 1:] != IGNORE]
+            outside = outside_probability(model._logits(hidden, head).float(), kept)
+            total, count = total + outside.sum().item(), count + len(outside)
+        model.train(was_training)
+        return total / count
+
     # ---- sampling ----
 
     def sample(
@@ -248,6 +271,17 @@ class Generator:
         eos = self.format.eos
         targets = output[:, prefix.shape[1] :].tolist()
         return [row[: row.index(eos) + 1] if eos in row else row for row in targets]
+
+
+def _check_length(model, format: SequenceFormat) -> None:
+    """Raises `UserError` if the longest sequence has more tokens than the model has positions."""
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    around = max(len(format.prefix(label)) for label in range(format.num_labels)) + len(format.text_columns)
+    if positions is not None and around + format.max_length > positions:
+        raise UserError(
+            f"texts of up to {format.max_length} tokens do not fit into the {positions} positions of the generator; "
+            f"pass --max_length {positions - around} or less"
+        )
 
 
 def _initialize_new_tokens(model, tokenizer, format, known: int, label_words, initialization: str) -> None:

@@ -39,10 +39,10 @@ class PerSampleNLLMixin:
         nll = per_sample_sum(token_nll, rows, input_ids.shape[0]) / num_targets.clamp(min=1)
         return {"nll": nll, "num_targets": num_targets}
 
-    def _logits(self, hidden):
-        """Logits of hidden states, as the model computes them: head, scale, soft-capping."""
+    def _logits(self, hidden, head=None):
+        """Logits of hidden states, as the model computes them: head (or another one), scale, soft-capping."""
         config = self.config.get_text_config()
-        logits = self.get_output_embeddings()(hidden)
+        logits = (head or self.get_output_embeddings())(hidden)
         if getattr(config, "logit_scale", None) is not None:
             logits = logits * config.logit_scale
         if getattr(config, "logits_scaling", None) is not None:

@@ -107,6 +107,17 @@ class TrimmedVocabulary:
                     result[name] = result[name][torch.as_tensor(self.kept_ids, device=result[name].device)]
         return result
 
+    def full_head(self, model) -> nn.Linear:
+        """A head over the full vocabulary: the trained rows of `model` among the untouched ones."""
+        head = model.get_output_embeddings()
+        names = {id(p): n for n, p in model.named_parameters(remove_duplicate=False)}
+        state = self.full_state_dict({n: p.detach() for n, p in model.named_parameters(remove_duplicate=False)})
+        result = nn.Linear(head.weight.shape[1], self.full_size, bias=head.bias is not None, device="meta")
+        result.weight = nn.Parameter(state[names[id(head.weight)]], requires_grad=False)
+        if head.bias is not None:
+            result.bias = nn.Parameter(state[names[id(head.bias)]], requires_grad=False)
+        return result
+
     def full_config(self, config):
         """A copy of the model's configuration with the full vocabulary."""
         config = copy.deepcopy(config)

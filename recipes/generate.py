@@ -1,0 +1,93 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""
+Sample distilled sets from a generator and write them as a dataset directory of Parquet files.
+
+    ddg-hf generate --task sst2 --generator runs/sst2/distill --dpc 5 10 20 --num_sets 20 \
+        --output_dir runs/sst2/distilled
+
+The result loads with `datasets.load_dataset("runs/sst2/distilled", "dpc_5")`. A pretrained generator that was not
+distilled works as well: that is the LM-only baseline.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from ddg_hf.configs import DataArguments, GeneratorArguments, LearnerArguments, RecipeParser, RunArguments
+from ddg_hf.errors import UserError
+from ddg_hf.generation_config import GenerationArguments
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parses the arguments, generates, and writes the dataset directory."""
+    parser = RecipeParser(
+        (DataArguments, GeneratorArguments, LearnerArguments, GenerationArguments, RunArguments),
+        prog="ddg-hf generate",
+    )
+    data_args, generator_args, learner_args, arguments, run_args = parser.parse(argv)
+    if generator_args.generator is None:
+        raise UserError("--generator is missing: give the directory that `ddg-hf pretrain` or `distill` wrote")
+
+    import numpy as np
+    import torch
+    from tqdm.auto import tqdm
+
+    from ddg_hf.data.rows import fingerprints, rows_and_labels
+    from ddg_hf.evaluation.label_control import LabelProbe
+    from ddg_hf.formats import write_distilled
+    from ddg_hf.generation import generate_sets
+    from ddg_hf.models.encoder import TextEncoder
+    from ddg_hf.models.generator import Generator
+    from ddg_hf.provenance import atomic_directory, check_output_dir, run_metadata
+
+    output_dir = check_output_dir(run_args.output_dir, run_args.overwrite)
+    spec, dataset = data_args.load(seed=run_args.seed)
+    rows, labels = rows_and_labels(dataset["train"], spec)
+    counts_K = np.bincount(labels, minlength=spec.num_labels)
+    if counts_K.min() < max(arguments.dpc):
+        name = spec.label_names[int(counts_K.argmin())]
+        raise UserError(
+            f"class '{name}' has {counts_K.min()} training rows, fewer than --dpc {max(arguments.dpc)}; lower --dpc"
+        )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    generator = Generator.load(generator_args.generator, generator_args, arguments.restrict_vocabulary)
+    generator.check_task(spec)
+    if not generator_args.load_in_4bit:
+        generator.model.to(device)
+    encoder = TextEncoder(learner_args, rows=rows, device=device)
+    probe = LabelProbe(encoder, rows, labels)
+    per_set = int(np.ceil(arguments.over_sample_ratio * max(arguments.dpc))) * spec.num_labels
+    with tqdm(total=per_set * arguments.num_sets, unit="text", desc="sampling", disable=None) as bar:
+        sets, counts = generate_sets(generator, arguments, run_args.seed, encoder.embed, probe, bar.update)
+    sampling = {
+        "sampled": counts.sampled,
+        "malformed": counts.malformed,
+        "repeated": counts.duplicate,
+        "dropped_for_label": counts.wrong_label,
+    }
+    for n, distilled in sets.items():
+        consistency = probe.accuracy([row.texts for row in distilled], [row.label for row in distilled])
+        sampling[f"label_consistency_dpc_{n}"] = round(consistency, 4)
+    validation, validation_labels = rows_and_labels(dataset["validation"], spec)
+    sampling["probe_accuracy_on_validation"] = round(probe.accuracy(validation, validation_labels), 4)
+    if generator.vocabulary is not None:
+        held_out = [generator.format.encode(row, y) for row, y in zip(validation[:64], validation_labels, strict=False)]
+        sampling["probability_outside_kept_tokens"] = round(generator.outside_probability(held_out), 6)
+    metadata = run_metadata(
+        "generate",
+        [data_args, generator_args, learner_args, arguments, run_args],
+        task=spec.name,
+        data_fingerprint=fingerprints(dataset),
+        sampling=sampling,
+    )
+    with atomic_directory(output_dir) as directory:
+        write_distilled(directory, sets, spec, metadata)
+    for key, value in sampling.items():
+        print(f"{key}: {value}")
+    print(f"distilled sets: {output_dir}")
+    return 0
+
+
+if __name__ == "__main__":
+    from ddg_hf.cli import run
+
+    sys.exit(run(main))
