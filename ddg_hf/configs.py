@@ -2,6 +2,7 @@
 """Argument dataclasses that the recipes share, and the parser that fills them from YAML and the command line."""
 
 import dataclasses
+import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,9 +51,7 @@ class DataArguments:
     text_columns: str | None = field(
         default=None, metadata={"help": "Text columns of --dataset, comma-separated, in order."}
     )
-    label_column: str | None = field(
-        default=None, metadata={"help": "Label column of --dataset (default: label)."}
-    )
+    label_column: str | None = field(default=None, metadata={"help": "Label column of --dataset (default: label)."})
     label_names: str | None = field(
         default=None, metadata={"help": "Label names of --dataset in the order of the ids, comma-separated."}
     )
@@ -221,15 +220,30 @@ class RecipeParser(HfArgumentParser):
             for key in values:
                 if key not in fields:
                     raise UserError(f"{config}: unknown key '{key}'.{closest(key, fields)}")
-            self.set_defaults(**values)
-            for action in self._actions:
-                if action.dest in values:
-                    action.required = False
+            # As flags before the command line's own, so that types and choices are checked and the last one wins.
+            argv = self._as_flags(values) + argv
         namespace, unknown = self.parse_known_args(argv)
         if unknown:
             flag = unknown[0].lstrip("-").split("=")[0]
             raise UserError(f"unknown argument '{unknown[0]}'.{closest(flag.replace('-', '_'), fields)}")
         return tuple(self._build(cls, namespace) for cls in self.dataclass_types)
+
+    def _as_flags(self, values: dict[str, Any]) -> list[str]:
+        """YAML values as command-line flags."""
+        takes_many = {action.dest for action in self._actions if action.nargs == "+"}
+        flags = []
+        for key, value in values.items():
+            if value is None:
+                continue
+            if isinstance(value, list) and key in takes_many:
+                flags += [f"--{key}", *map(str, value)]
+            elif isinstance(value, list):
+                flags.append(f"--{key}={','.join(map(str, value))}")
+            elif isinstance(value, dict):
+                flags.append(f"--{key}={json.dumps(value)}")
+            else:
+                flags.append(f"--{key}={value}")
+        return flags
 
     @staticmethod
     def _config_path(argv: list[str]) -> str | None:

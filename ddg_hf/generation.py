@@ -154,7 +154,13 @@ def generate_sets(
     for number in range(arguments.num_sets):
         for label in range(generator.format.num_labels):
             candidates = sample_candidates(
-                generator, label, size, arguments, (seed, "set", number), counts, probe if arguments.label_filter else None
+                generator,
+                label,
+                size,
+                arguments,
+                (seed, "set", number),
+                counts,
+                probe if arguments.label_filter else None,
             )
             for n, rows in result.items():
                 share = math.ceil(arguments.over_sample_ratio * n)

@@ -68,7 +68,9 @@ def check_output_dir(output_dir: str | None, overwrite: bool, resume: bool = Fal
     if path.exists() and not path.is_dir():
         raise UserError(f"--output_dir '{path}' is a file; give a directory")
     if (path / METADATA_FILE).is_file() and not overwrite and not resume:
-        raise UserError(f"'{path}' already holds a finished run; pass --overwrite to replace it or another --output_dir")
+        raise UserError(
+            f"'{path}' already holds a finished run; pass --overwrite to replace it or another --output_dir"
+        )
     return path
 
 

@@ -26,9 +26,6 @@ from ddg_hf.errors import UserError, closest
 from ddg_hf.evaluation.icl.config import ICLEvaluationArguments
 from ddg_hf.provenance import METADATA_FILE, check_output_dir, run_metadata, write_json
 
-DEFAULT_DRAWS = 5
-DEFAULT_PER_CLASS = 5
-
 
 def _split(data, name: str):
     if name not in data:
@@ -52,30 +49,22 @@ def demonstration_sets(
     arguments: ICLEvaluationArguments, learner_arguments: LearnerArguments, spec, data, seed: int
 ) -> dict[int, list]:
     """Returns the sets to evaluate by their demonstrations per class (0 for zero-shot)."""
-    from ddg_hf.evaluation.demonstrations import available_dpc, draw_sets, load_distilled, to_demonstrations
+    from ddg_hf.evaluation.demonstrations import select_sets, to_demonstrations
 
-    if arguments.distilled is not None:
-        numbers = arguments.dpc or available_dpc(arguments.distilled)
-        sets = {n: load_distilled(arguments.distilled, f"dpc_{n}", spec) for n in numbers}
-        for n, members in sets.items():
-            if arguments.num_sets is not None and arguments.num_sets > len(members):
-                raise UserError(f"--num_sets is {arguments.num_sets}, but dpc_{n} has {len(members)} sets")
-            sets[n] = members[: arguments.num_sets]
-        return sets
-    kind = arguments.demonstrations
-    if kind == "zero_shot":
-        return {0: draw_sets(kind, [], spec, 0, 1, seed)}
-    if arguments.split == "train":
-        raise UserError("demonstrations and queries would both come from the training split; use another --split")
-    rows = to_demonstrations(_split(data, "train"), spec)
+    kind, rows = arguments.demonstrations, []
+    if arguments.distilled is None and kind != "zero_shot":
+        if arguments.split == "train":
+            raise UserError("demonstrations and queries would both come from the training split; use another --split")
+        rows = to_demonstrations(_split(data, "train"), spec)
     embed = None
     if kind == "k_centers":
         from ddg_hf.models.encoder import TextEncoder
 
         embed = _cached(TextEncoder(learner_arguments, rows=[texts for texts, _ in rows]).embed)
-    numbers = arguments.dpc or [arguments.rounds or DEFAULT_PER_CLASS]
-    num_sets = arguments.num_sets or DEFAULT_DRAWS
-    return {n: draw_sets(kind, rows, spec, n, num_sets, seed, embed) for n in numbers}
+    dpc = arguments.dpc
+    if dpc is None and arguments.distilled is None and arguments.rounds is not None:
+        dpc = [arguments.rounds]
+    return select_sets(spec, rows, arguments.distilled, kind, dpc, arguments.num_sets, seed, embed)
 
 
 def prompt_orders(arguments: ICLEvaluationArguments, sets: dict[int, list], num_labels: int, seed: int) -> list[tuple]:

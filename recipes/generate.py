@@ -9,6 +9,7 @@ The result loads with `datasets.load_dataset("runs/sst2/distilled", "dpc_5")`. A
 distilled works as well: that is the LM-only baseline.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -26,6 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     data_args, generator_args, learner_args, arguments, run_args = parser.parse(argv)
     if generator_args.generator is None:
         raise UserError("--generator is missing: give the directory that `ddg-hf pretrain` or `distill` wrote")
+
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("generate runs in one process: start it with python, or with --num_processes 1")
 
     import numpy as np
     import torch
@@ -70,7 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     validation, validation_labels = rows_and_labels(dataset["validation"], spec)
     sampling["probe_accuracy_on_validation"] = round(probe.accuracy(validation, validation_labels), 4)
     if generator.vocabulary is not None:
-        held_out = [generator.format.encode(row, y) for row, y in zip(validation[:64], validation_labels, strict=False)]
+        held_out = [
+            generator.format.encode(row, y) for row, y in zip(validation[:64], validation_labels, strict=False)
+        ]
         sampling["probability_outside_kept_tokens"] = round(generator.outside_probability(held_out), 6)
     metadata = run_metadata(
         "generate",

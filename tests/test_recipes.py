@@ -20,6 +20,7 @@ FILES = sorted(RECIPES.glob("*/*.yaml"))
 INPUTS = {
     "distill": ("generator", "pretrain"),
     "generate": ("generator", "distill"),
+    "evaluate_learner": ("distilled", "generate"),
     "evaluate_icl": ("distilled", "generate"),
 }
 
@@ -100,7 +101,7 @@ def test_stages_chain(path):
         key, earlier = INPUTS[stage]
         before = load(path.with_name(f"{earlier}{variant}.yaml"))
         assert values[key] == before["output_dir"]
-    if stage == "evaluate_icl":
+    if stage.startswith("evaluate_"):
         assert set(values["dpc"]) <= set(before["dpc"])
 
 

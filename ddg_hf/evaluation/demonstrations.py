@@ -234,6 +234,52 @@ def _embeddings(embed: Embed | None, rows: Sequence[Demonstration]) -> np.ndarra
     return np.asarray(embed([texts for texts, _ in rows]))
 
 
+# Both
+
+DEFAULT_PER_CLASS = 5
+DEFAULT_DRAWS = 5
+
+
+def select_sets(
+    spec: TaskSpec,
+    train: Sequence[Demonstration],
+    distilled: str | None,
+    kind: str | None,
+    dpc: Sequence[int] | None,
+    num_sets: int | None,
+    seed: int,
+    embed: Embed | None = None,
+) -> dict[int, list[DemonstrationSet]]:
+    """
+    Returns the sets that an evaluation is about, by their rows per class (0 for zero-shot).
+
+    Args:
+        spec: The task.
+        train: Labelled rows of the training split.
+        distilled: Directory or Hub id of distilled sets; otherwise `kind` of real rows, see [`draw_sets`].
+        kind: How real rows are chosen.
+        dpc: Rows per class; by default all configurations of `distilled`, or 5.
+        num_sets: Number of sets; by default all of `distilled`, or 5 draws.
+        seed: Seed of the draws.
+        embed: Embeds rows, for `k_centers`.
+
+    Raises:
+        UserError: there are fewer distilled sets than `num_sets`, and as [`load_distilled`] and [`draw_sets`] do.
+    """
+    if distilled is not None:
+        sets = {n: load_distilled(distilled, f"dpc_{n}", spec) for n in dpc or available_dpc(distilled)}
+        for n, members in sets.items():
+            if num_sets is not None and num_sets > len(members):
+                raise UserError(f"--num_sets is {num_sets}, but dpc_{n} has {len(members)} sets")
+            sets[n] = members[:num_sets]
+        return sets
+    if kind == "zero_shot":
+        return {0: draw_sets(kind, [], spec, 0, 1, seed)}
+    return {
+        n: draw_sets(kind, train, spec, n, num_sets or DEFAULT_DRAWS, seed, embed) for n in dpc or [DEFAULT_PER_CLASS]
+    }
+
+
 # Queries
 
 

@@ -96,6 +96,12 @@ class Generator:
             vocabulary = TrimmedVocabulary(model, _used_ids(tokenizer, format, rows), tokenizer.unk_token_id)
         format.bind(tokenizer, vocabulary)
         add_per_sample_nll(model)
+        # `generate` would fill in whatever we do not set (a repetition penalty, ids of the full vocabulary).
+        model.generation_config = GenerationConfig(
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
         return cls(_add_adapters(model, format, args), tokenizer, format)
 
     @classmethod
@@ -121,6 +127,12 @@ class Generator:
             vocabulary = TrimmedVocabulary(model, kept, tokenizer.unk_token_id)
         format.bind(tokenizer, vocabulary)
         add_per_sample_nll(model)
+        # `generate` would fill in whatever we do not set (a repetition penalty, ids of the full vocabulary).
+        model.generation_config = GenerationConfig(
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
         return cls(_add_adapters(model, format, args), tokenizer, format)
 
     def check_task(self, spec) -> None:
@@ -264,9 +276,7 @@ class Generator:
         devices = [model.device] if model.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), torch.no_grad():
             torch.manual_seed(stable_seed(*seed_parts, "label", label, "chunk", chunk))
-            output = model.generate(
-                input_ids=prefix, attention_mask=torch.ones_like(prefix), generation_config=config
-            )
+            output = model.generate(input_ids=prefix, attention_mask=torch.ones_like(prefix), generation_config=config)
         model.train(was_training)
         eos = self.format.eos
         targets = output[:, prefix.shape[1] :].tolist()

@@ -71,7 +71,9 @@ def add_per_sample_nll(model):
         return self._nll_forward(*args, nll_labels=nll_labels, **kwargs)
 
     forward.__signature__ = inspect.signature(base.forward)
-    model.__class__ = type(base.__name__, (PerSampleNLLMixin, base), {"forward": forward, "__module__": base.__module__})
+    model.__class__ = type(
+        base.__name__, (PerSampleNLLMixin, base), {"forward": forward, "__module__": base.__module__}
+    )
     _check_logits(model)
     return model
 

@@ -143,9 +143,7 @@ class SequenceFormat:
         return cls(**content), kept
 
 
-def build_format(
-    tokenizer, spec, label_prefix: str = "token", max_length: int | None = None
-) -> SequenceFormat:
+def build_format(tokenizer, spec, label_prefix: str = "token", max_length: int | None = None) -> SequenceFormat:
     """
     Adds the control tokens of a task to `tokenizer` and describes the sequences.
 

@@ -20,7 +20,7 @@ def _texts(rows: Iterable[tuple[str, ...]]) -> Iterable[str]:
 
 def tiny_generator(rows: Sequence[tuple[str, ...]], vocab_size: int = 4000, seed: int = 42):
     """
-    A GPT-2-type model of about two million parameters and a byte-level BPE tokenizer trained on `rows`.
+    A GPT-2-type model of about one million parameters and a byte-level BPE tokenizer trained on `rows`.
 
     Returns:
         `(GPT2LMHeadModel, PreTrainedTokenizerFast)`
@@ -39,7 +39,7 @@ def tiny_generator(rows: Sequence[tuple[str, ...]], vocab_size: int = 4000, seed
     config = GPT2Config(
         vocab_size=len(fast),
         n_positions=512,
-        n_embd=192,
+        n_embd=128,
         n_layer=4,
         n_head=4,
         resid_pdrop=0.0,
@@ -55,21 +55,25 @@ def tiny_generator(rows: Sequence[tuple[str, ...]], vocab_size: int = 4000, seed
 
 
 def tiny_encoder_tokenizer(rows: Sequence[tuple[str, ...]], vocab_size: int = 4000) -> PreTrainedTokenizerFast:
-    """A BERT-type WordPiece tokenizer trained on `rows`."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trainer = trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=special, show_progress=False)
+    """A byte-level BPE tokenizer with BERT's special tokens, trained on `rows`: the same in every process."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    special = ["[PAD]", "[CLS]", "[SEP]"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
     tokenizer.train_from_iterator(_texts(rows), trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", tokenizer.token_to_id("[CLS]")), ("[SEP]", tokenizer.token_to_id("[SEP]"))],
     )
-    names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, model_max_length=512, **dict(zip(names, special, strict=True))
+        tokenizer_object=tokenizer, model_max_length=512, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]"
     )
 
 

@@ -33,7 +33,9 @@ def build_teacher_sets(
     members = [np.flatnonzero(labels == y) for y in range(num_labels)]
     for label, rows in enumerate(members):
         if len(rows) == 0:
-            raise UserError(f"label {label} has no training rows, so it has no teacher gradient; drop it from the data")
+            raise UserError(
+                f"label {label} has no training rows, so it has no teacher gradient; drop it from the data"
+            )
     sizes = [max(1, min(per_class, len(rows) // 2)) for rows in members]
     return [
         [

@@ -32,7 +32,9 @@ class BaseConfig(TrainingArguments):
     """
 
     logging_steps: float = field(default=10, metadata={"help": "Log every so many update steps."})
-    remove_unused_columns: bool = field(default=False, metadata={"help": "Keep False: samples have their own columns."})
+    remove_unused_columns: bool = field(
+        default=False, metadata={"help": "Keep False: samples have their own columns."}
+    )
     logging_nan_inf_filter: bool = field(
         default=False, metadata={"help": "Keep False: a loss that is not finite is an error."}
     )

@@ -13,9 +13,10 @@ class DistillationConfig(BaseConfig):
     Configuration of the [`DistillationTrainer`].
 
     Holds what is specific to this stage; see [`BaseConfig`] and [`~transformers.TrainingArguments`] for the rest. The
-    defaults are DiLM's; those that differ from the base classes: `learning_rate=3e-7`, `lr_scheduler_type="cosine"`,
-    `max_steps=20000`, `per_device_train_batch_size=1` (the batch is `synthetic_per_class`; rows are split by
-    `tokens_per_micro_batch` and `gradient_accumulation_steps`, neither of which changes the result).
+    defaults are DiLM's but for a smaller pool and a constant learning rate of the learner; those that differ from the
+    base classes: `learning_rate=3e-7`, `lr_scheduler_type="cosine"`, `max_steps=20000`,
+    `per_device_train_batch_size=1` (the batch is `synthetic_per_class`; rows are split by `tokens_per_micro_batch` and
+    `gradient_accumulation_steps`, neither of which changes the result).
 
     One step updates the generator once; `inner_steps` of them follow one learner from a fresh head on.
 

@@ -116,12 +116,14 @@ class SyntheticPool:
     Args:
         format ([`SequenceFormat`]): reads targets back.
         args ([`DistillationConfig`]): sizes, seed.
+        rows_per_class (`int`): clusters of a label, and so rows of a batch.
         sample (`Callable`): `(num_per_label, *seed_parts, labels=...) -> {label: targets}`.
         embed (`Callable`): embeds rows, `[N, H]`.
     """
 
-    def __init__(self, format: SequenceFormat, args, sample: Callable, embed: Callable):
+    def __init__(self, format: SequenceFormat, args, rows_per_class: int, sample: Callable, embed: Callable):
         self.format, self.args, self.sample, self.embed = format, args, sample, embed
+        self.rows_per_class = rows_per_class
         self.round = -1
         self.malformed_rate = 0.0
         self.targets: dict[int, list[list[int]]] = {}
@@ -150,8 +152,8 @@ class SyntheticPool:
         short = {self.format.label_names[y]: len(rows) for y, rows in good.items() if len(rows) < size}
         if short:
             raise UserError(
-                f"the generator wrote {malformed} malformed texts of {drawn} (cut, empty or without separator), too few "
-                f"good ones for {list(short)[:5]}; pretrain it longer or raise --max_length. Such as: {examples[:3]}"
+                f"the generator wrote {malformed} malformed texts of {drawn} (cut, empty or without separator), too "
+                f"few good ones for {list(short)[:5]}; pretrain it longer or raise --max_length. Such as: {examples[:3]}"
             )
         self._set(round, {label: rows[:size] for label, rows in good.items()}, malformed / drawn)
 
@@ -163,7 +165,7 @@ class SyntheticPool:
         for label, rows in targets.items():
             self.rows[label] = [self.format.decode(row) for row in rows]
             self.clusters[label] = k_means_clusters(
-                self.embed(self.rows[label]), self.args.synthetic_per_class, seed=stable_seed(round, label) % 2**31
+                self.embed(self.rows[label]), self.rows_per_class, seed=stable_seed(round, label) % 2**31
             )
 
     def batch(self, step: int) -> dict[int, list[int]]:

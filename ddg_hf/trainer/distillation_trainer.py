@@ -60,6 +60,7 @@ class _Update:
     loss: torch.Tensor
     # NLL with its graph, where that fits in memory
     nll_B: torch.Tensor | None
+    seconds_generator: float
 
 
 class DistillationTrainer(GeneratorTrainer):
@@ -96,18 +97,25 @@ class DistillationTrainer(GeneratorTrainer):
     ):
         steps = Steps(args.max_steps * args.gradient_accumulation_steps * args.world_size)
         super().__init__(
-            generator, args, steps, eval_rows, eval_labels, probe, data_collator=lambda items: {"step": items}, **kwargs
+            generator,
+            args,
+            steps,
+            eval_rows,
+            eval_labels,
+            probe,
+            data_collator=lambda items: {"step": items},
+            **kwargs,
         )
         self.num_labels = generator.format.num_labels
-        counts = np.bincount(train_labels, minlength=self.num_labels)
         # At most half of the smallest class, as for the real rows.
-        self.synthetic_per_class = max(1, min(args.synthetic_per_class, int(counts.min()) // 2))
+        smallest = int(np.bincount(train_labels, minlength=self.num_labels).min())
+        synthetic_per_class = max(1, min(args.synthetic_per_class, smallest // 2))
         self.encoder = encoder
         self.trajectory = LearnerTrajectory(learner, train_rows, train_labels, args)
         self.teacher_sets = build_teacher_sets(
             encoder.embed(train_rows), train_labels, self.num_labels, args.teacher_sets, args.real_per_class, args.seed
         )
-        self.pool = SyntheticPool(generator.format, args, self.sample_targets, encoder.embed)
+        self.pool = SyntheticPool(generator.format, args, synthetic_per_class, self.sample_targets, encoder.embed)
         self._update: _Update | None = None
         self._micro_step = 0
         self._snapshots: list[tuple[dict, list[torch.Tensor]]] | None = None
@@ -126,8 +134,10 @@ class DistillationTrainer(GeneratorTrainer):
             self._update = self._prepare_update(model)
         start = time.time()
         self._backward_share(model, self._update, self._micro_step, accumulation)
-        self.note(seconds_generator=time.time() - start)
+        self._update.seconds_generator += time.time() - start
         self._micro_step = (self._micro_step + 1) % accumulation
+        if self._micro_step == 0:
+            self.note(seconds_generator=self._update.seconds_generator)
         return self._update.loss / accumulation
 
     def _prepare_update(self, model) -> _Update:
@@ -160,8 +170,8 @@ class DistillationTrainer(GeneratorTrainer):
         rows = [self.pool.rows[y][i] for y, i in joint]
         loss, coefficients = self._match(rows, labels, joint_nll, mine, outer, inner)
         self.check_finite(loss, "matching loss")
-        self.note(seconds_match=time.time() - start, seconds_generator=nll_seconds)
-        return _Update(local, micro_batches, coefficients[mine], loss, graph)
+        self.note(seconds_match=time.time() - start)
+        return _Update(local, micro_batches, coefficients[mine], loss, graph, nll_seconds)
 
     def _split(self, lengths: Sequence[int]) -> list[list[int]]:
         """Length-sorted micro-batches, at least one for each accumulation step."""
@@ -241,8 +251,8 @@ class DistillationTrainer(GeneratorTrainer):
                 loss, direction = matching_loss(teacher[label], g_syn)
             except ValueError as error:
                 raise UserError(
-                    f"label '{self.generator.format.label_names[label]}' at step {self.state.global_step + 1}: {error}; "
-                    "check the learner and its learning rate"
+                    f"label '{self.generator.format.label_names[label]}' at step {self.state.global_step + 1}: "
+                    f"{error}; check the learner and its learning rate"
                 ) from error
             direction = direction / self.num_labels
             if local.any():

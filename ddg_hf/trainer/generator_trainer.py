@@ -18,7 +18,6 @@ from ..data.samplers import length_sorted_batches
 from ..errors import UserError
 from ..evaluation.label_control import LabelProbe
 from ..models.generator import CHUNK_SIZE, Generator
-
 from ..provenance import write_json
 
 ACCUMULATORS_FILE = "accumulators_{rank}.json"
@@ -173,7 +172,7 @@ class GeneratorTrainer(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model=None) -> None:
         if self.is_fsdp_enabled or hasattr(self.model, "merge_and_unload"):
             return super()._load_from_checkpoint(resume_from_checkpoint, model)
-        files = sorted(Path(resume_from_checkpoint).glob("*.safetensors"))
+        files = sorted(Path(resume_from_checkpoint).glob("model*.safetensors"))
         if not files:
             raise UserError(f"'{resume_from_checkpoint}' holds no model weights; name another checkpoint")
         state_dict = {key: value for file in files for key, value in load_file(file).items()}
@@ -184,7 +183,8 @@ class GeneratorTrainer(Trainer):
         tied = set(getattr(self.model, "all_tied_weights_keys", None) or {})
         if unexpected or set(missing) - tied:
             raise UserError(
-                f"'{resume_from_checkpoint}' belongs to another model: missing {missing[:3]}, unexpected {unexpected[:3]}"
+                f"'{resume_from_checkpoint}' belongs to another model: missing {missing[:3]}, "
+                f"unexpected {unexpected[:3]}"
             )
         self.model.tie_weights()
 
@@ -218,6 +218,3 @@ class GeneratorTrainer(Trainer):
             self._globalstep_last_logged = self._restored["last_logged"]
             self._running = defaultdict(list, self._restored["running"])
             self._restored = None
-
-
-

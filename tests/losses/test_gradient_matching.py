@@ -16,6 +16,7 @@ from ddg_hf.losses.gradient_matching import (
 )
 from ddg_hf.models.learner import Learner
 from ddg_hf.models.nll import IGNORE, add_per_sample_nll
+from ddg_hf.models.tiny import tiny_encoder_tokenizer
 from tests import tiny_models
 
 # torch scripts some decompositions of its own when forward-mode AD is first used.
@@ -29,7 +30,7 @@ def make_learner(kind: str, seed: int) -> Learner:
     """A learner in float64 with eager attention (SDPA has no double backward), in `eval` mode."""
     build = {"bert": tiny_models.make_bert_classifier, "roberta": tiny_models.make_roberta_classifier}[kind]
     model = build(NUM_LABELS, seed=seed, attn_implementation="eager", pad_token_id=0).double().eval()
-    return Learner(model, tiny_models.build_encoder_tokenizer())
+    return Learner(model, tiny_encoder_tokenizer([(text,) for text in tiny_models.SENTENCES]))
 
 
 def make_generator():

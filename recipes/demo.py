@@ -1,0 +1,228 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""
+Run the whole pipeline on the embedded data set and compare the methods.
+
+    ddg-hf demo --output_dir runs/demo
+
+Pretrains a small generator on synthetic customer messages, distils it by gradient matching, generates sets, and
+measures them beside real rows: as training data for a classifier, and as demonstrations of a language model. Ends with
+a table.
+
+The learner is all-MiniLM-L6-v2 and the language model Gemma 3 270M, which `ddg-hf models` prepares on machines without
+the Hub; `--learner` and `--model` take any other id or directory.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ddg_hf.configs import RecipeParser, RunArguments
+from ddg_hf.provenance import METADATA_FILE, check_output_dir, run_metadata, write_json
+
+METHODS = ("zero-shot", "random", "K-centers", "LM-only generator", "DDG")
+
+
+@dataclass
+class DemoArguments:
+    """
+    Sizes of the demonstration; the defaults take a few minutes on two CPU cores.
+
+    Parameters:
+        learner (`str`, *optional*): Id or directory of the learner; all-MiniLM-L6-v2 by default.
+        model (`str`, *optional*): Id or directory of the ICL model; Gemma 3 270M by default.
+        dtype (`str`, *optional*, defaults to `"bfloat16"`): Type of the ICL model's weights.
+        dpc (`int`, *optional*, defaults to `3`): Rows per class of a set.
+        num_sets (`int`, *optional*, defaults to `3`): Sets per method.
+        test_number (`int`, *optional*, defaults to `200`): Queries.
+        pretrain_steps (`int`, *optional*, defaults to `500`): Updates of the generator in pretraining.
+        distill_steps (`int`, *optional*, defaults to `30`): Updates of the generator in distillation.
+        train_steps (`int`, *optional*, defaults to `30`): Updates of a classifier in the learner evaluation.
+    """
+
+    learner: str | None = field(default=None, metadata={"help": "Learner (default: all-MiniLM-L6-v2, prepared)."})
+    model: str | None = field(
+        default=None, metadata={"help": "ICL model (default: Gemma 3 270M, prepared).", "aliases": ["-m"]}
+    )
+    dtype: str = field(default="bfloat16", metadata={"help": "Type of the ICL model's weights."})
+    dpc: int = field(default=3, metadata={"help": "Rows per class of a set."})
+    num_sets: int = field(default=3, metadata={"help": "Sets per method."})
+    test_number: int = field(default=200, metadata={"help": "Queries."})
+    pretrain_steps: int = field(default=500, metadata={"help": "Updates of the generator in pretraining."})
+    distill_steps: int = field(default=30, metadata={"help": "Updates of the generator in distillation."})
+    train_steps: int = field(default=30, metadata={"help": "Updates of a classifier in the learner evaluation."})
+
+
+class Stages:
+    """Runs stages one after the other, says which, and remembers the seconds."""
+
+    def __init__(self, total: int):
+        self.total, self.seconds = total, {}
+
+    def run(self, name: str, what: Callable[[], int | None]) -> None:
+        print(f"\n[{len(self.seconds) + 1}/{self.total}] {name}", flush=True)
+        start = time.time()
+        what()
+        self.seconds[name] = round(time.time() - start, 1)
+
+
+def _aggregate(directory: Path) -> dict:
+    return json.loads((directory / "results.json").read_text(encoding="utf-8"))["aggregates"][0]
+
+
+def _summary_row(method: str, learner: Path | None, icl: Path) -> dict:
+    """One row of `summary.json` from the results of the evaluations."""
+    row: dict = {"method": method, "learner_accuracy": None, "learner_interval": None}
+    entries = {"icl": _aggregate(icl)["accuracy"], "icl_calibrated": _aggregate(icl)["calibrated_accuracy"]}
+    if learner is not None:
+        entries["learner"] = _aggregate(learner)["accuracy"]
+    for name, entry in entries.items():
+        row[f"{name}_accuracy"] = entry["mean"]
+        row[f"{name}_interval"] = [entry["low"], entry["high"]]
+    return row
+
+
+def _print_summary(summary: dict, output_dir: Path) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    def percent(row: dict, name: str) -> str:
+        if row[f"{name}_accuracy"] is None:
+            return "-"
+        low, high = row[f"{name}_interval"]
+        return f"{100 * row[f'{name}_accuracy']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+    title = (
+        f"toy: accuracy in % with 95 % interval; {summary['num_sets']} sets of {summary['dpc']} per class, "
+        f"{summary['num_queries']} queries"
+    )
+    table = Table(title=title, box=box.SIMPLE, title_justify="left")
+    for column in ("method", "learner", "ICL raw", "ICL batch-calibrated"):
+        table.add_column(column, justify="left" if column == "method" else "right", no_wrap=True)
+    for row in summary["rows"]:
+        table.add_row(row["method"], *(percent(row, name) for name in ("learner", "icl", "icl_calibrated")))
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(table)
+    times = Table(title="seconds per stage", box=box.SIMPLE, title_justify="left", show_header=False)
+    for name, seconds in summary["seconds"].items():
+        times.add_row(name, f"{seconds:.0f}")
+    console.print(times)
+    for label, texts in summary["generated_texts"].items():
+        print(f"{label}:")
+        for text in texts:
+            print(f"  - {text}")
+    print(f"\ndistilled sets: {output_dir / 'distilled'}  (datasets.load_dataset(..., 'dpc_{summary['dpc']}'))")
+    print(f"generators:     {output_dir / 'pretrain'}, {output_dir / 'distill'}")
+    print(f"summary:        {output_dir / 'summary.json'}")
+
+
+def _generated_texts(directory: Path, dpc: int, number: int = 5) -> dict[str, list[str]]:
+    """The first texts of every label of a distilled dataset, unselected."""
+    import pyarrow.parquet as pq
+    from datasets import Dataset
+
+    rows = Dataset(pq.read_table(directory / f"dpc_{dpc}" / "train.parquet"))
+    names = rows.features["label"].names
+    texts: dict[str, list[str]] = {name: [] for name in names}
+    for row in rows:
+        texts[names[row["label"]]].append(row["text"])
+    return {name: found[:number] for name, found in texts.items()}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs all stages and writes `summary.json`."""
+    arguments, run_args = RecipeParser((DemoArguments, RunArguments), prog="ddg-hf demo").parse(argv)
+    output_dir = check_output_dir(run_args.output_dir or "runs/demo", run_args.overwrite)
+    (output_dir / METADATA_FILE).unlink(missing_ok=True)
+
+    from ddg_hf.models.offline import offline_model_path, prepare_offline_models
+    from ddg_hf.recipes import distill, evaluate_icl, evaluate_learner, generate, pretrain
+
+    missing = [name for name, given in (("minilm", arguments.learner), ("gemma", arguments.model)) if given is None]
+    if missing:
+        prepare_offline_models(missing, report=lambda line: print(line, flush=True))
+    learner = arguments.learner or str(offline_model_path("minilm"))
+    model = arguments.model or str(offline_model_path("gemma"))
+
+    def at(name: str, *options: str) -> list[str]:
+        return [*options, "--output_dir", str(output_dir / name), "--overwrite", "--seed", str(run_args.seed)]
+
+    data = ["--task", "toy"]
+    sizes = ["--dpc", str(arguments.dpc), "--num_sets", str(arguments.num_sets)]
+    train = [*data, "--learner", learner, "--save_strategy", "no", "--probe_samples", "24"]
+    stages = Stages(total=13)
+    stages.run(
+        "pretrain",
+        lambda: pretrain.main(
+            at("pretrain", *train, "--generator_config", "tiny", "--max_steps", str(arguments.pretrain_steps))
+            + ["--learning_rate", "2e-3", "--per_device_train_batch_size", "32", "--logging_steps", "50"]
+        ),
+    )
+    stages.run(
+        "distill",
+        lambda: distill.main(
+            at("distill", *train, "--generator", str(output_dir / "pretrain"))
+            + ["--max_steps", str(arguments.distill_steps), "--learning_rate", "5e-4", "--logging_steps", "5"]
+            + ["--inner_steps", "5", "--learner_steps", "2", "--learner_batch_size", "32", "--generate_interval", "2"]
+            + ["--synthetic_per_class", "16", "--pool_per_class", "48", "--real_per_class", "32"]
+            + ["--teacher_sets", "3", "--eval_snapshots", "2"]
+        ),
+    )
+    for name, source in (("lm_only", "pretrain"), ("distilled", "distill")):
+        stages.run(
+            f"generate {name}",
+            lambda name=name, source=source: generate.main(
+                at(name, *data, *sizes, "--learner", learner, "--generator", str(output_dir / source))
+                + ["--over_sample_ratio", "10"]
+            ),
+        )
+    demonstrations = {
+        "zero-shot": ["--demonstrations", "zero_shot"],
+        "random": ["--demonstrations", "balanced", *sizes],
+        "K-centers": ["--demonstrations", "k_centers", *sizes],
+        "LM-only generator": ["--distilled", str(output_dir / "lm_only"), *sizes],
+        "DDG": ["--distilled", str(output_dir / "distilled"), *sizes],
+    }
+    rows, test_number = [], ["--test_number", str(arguments.test_number)]
+    for method in METHODS:
+        folder = method.lower().replace(" ", "_").replace("-", "_")
+        learner_dir = None
+        if method != "zero-shot":
+            learner_dir = output_dir / f"learner_{folder}"
+            stages.run(
+                f"learner on {method}",
+                lambda method=method, folder=folder: evaluate_learner.main(
+                    at(f"learner_{folder}", *data, "--learner", learner, *demonstrations[method], *test_number)
+                    + ["--num_seeds", "1", "--train_steps", str(arguments.train_steps), "--learning_rate", "3e-4"]
+                ),
+            )
+        stages.run(
+            f"ICL with {method}",
+            lambda method=method, folder=folder: evaluate_icl.main(
+                at(f"icl_{folder}", *data, "--model", model, "--dtype", arguments.dtype, "--learner", learner)
+                + [*demonstrations[method], *test_number]
+            ),
+        )
+        rows.append(_summary_row(method, learner_dir, output_dir / f"icl_{folder}"))
+    summary = {
+        "task": "toy",
+        "dpc": arguments.dpc,
+        "num_sets": arguments.num_sets,
+        "num_queries": arguments.test_number,
+        "rows": rows,
+        "seconds": stages.seconds,
+        "generated_texts": _generated_texts(output_dir / "distilled", arguments.dpc),
+    }
+    write_json(output_dir / "summary.json", summary)
+    write_json(output_dir / METADATA_FILE, run_metadata("demo", [arguments, run_args], task="toy"))
+    _print_summary(summary, output_dir)
+    return 0
+
+
+if __name__ == "__main__":
+    from ddg_hf.cli import run
+
+    sys.exit(run(main))

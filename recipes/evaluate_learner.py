@@ -1,0 +1,113 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""
+Train fresh classifiers on distilled sets, or on as many real rows, and test them on real rows.
+
+    ddg-hf evaluate-learner --task sst2 --distilled runs/sst2/distilled --learner bert-base-uncased \
+        --output_dir runs/sst2/learner
+
+Real rows to compare with:
+
+    ddg-hf evaluate-learner --task sst2 --demonstrations k_centers --dpc 5 10 20 --num_sets 20 \
+        --output_dir runs/sst2/learner_k_centers
+
+Writes `results.json` (a row per set and seed, and aggregates with 95 % intervals), `predictions.parquet` and, last,
+`metadata.json`.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from ddg_hf.configs import DataArguments, LearnerArguments, RecipeParser, RunArguments
+from ddg_hf.errors import UserError, closest
+from ddg_hf.evaluation.learner import LearnerEvaluationArguments
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parses the arguments, trains and tests, and writes the results."""
+    parser = RecipeParser(
+        (DataArguments, LearnerArguments, LearnerEvaluationArguments, RunArguments), prog="ddg-hf evaluate-learner"
+    )
+    data_args, learner_args, arguments, run_args = parser.parse(argv)
+
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("evaluate-learner runs in one process: start it with python, or with --num_processes 1")
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    import torch
+    from tqdm.auto import tqdm
+
+    from ddg_hf.data.rows import fingerprints, rows_and_labels
+    from ddg_hf.evaluation.demonstrations import balanced_sample, select_sets
+    from ddg_hf.evaluation.learner import evaluate_sets, summarise
+    from ddg_hf.models.encoder import TextEncoder
+    from ddg_hf.models.learner import Learner
+    from ddg_hf.provenance import METADATA_FILE, atomic_directory, check_output_dir, run_metadata, write_json
+
+    output_dir = check_output_dir(run_args.output_dir, run_args.overwrite)
+    spec, dataset = data_args.load(seed=run_args.seed)
+    if arguments.split not in dataset:
+        raise UserError(f"there is no split '{arguments.split}'.{closest(arguments.split, dataset)}")
+    if arguments.split == "train" and arguments.distilled is None:
+        raise UserError("training and test rows would both come from the training split; use another --split")
+    rows, labels = rows_and_labels(dataset["train"], spec)
+    test_rows, references = rows_and_labels(dataset[arguments.split], spec)
+    chosen = balanced_sample(references, arguments.test_number, run_args.seed, spec.num_labels)
+    test_rows, references = [test_rows[i] for i in chosen], [references[i] for i in chosen]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+
+    def embed(texts):
+        return TextEncoder(learner_args, rows=rows, device=device).embed(texts)
+
+    sets = select_sets(
+        spec,
+        list(zip(rows, labels, strict=True)),
+        distilled=arguments.distilled,
+        kind=arguments.demonstrations,
+        dpc=arguments.dpc,
+        num_sets=arguments.num_sets,
+        seed=run_args.seed,
+        embed=embed,
+    )
+    learner = Learner.load(learner_args, spec.num_labels, rows, device=device)
+    total = arguments.num_seeds * sum(map(len, sets.values()))
+    with tqdm(total=total, unit="classifier", desc="training", disable=None) as bar:
+        runs = evaluate_sets(learner, sets, test_rows, arguments, run_args.seed, bar.update)
+    results = summarise(runs, references, spec)
+    results |= {
+        "learner": learner_args.learner,
+        "training_rows": arguments.distilled or arguments.demonstrations,
+        "split": arguments.split,
+    }
+    predictions = pa.Table.from_pydict(
+        {
+            "dpc": [run.dpc for run in runs for _ in references],
+            "set": [run.set_id for run in runs for _ in references],
+            "seed": [run.seed for run in runs for _ in references],
+            "query": [int(i) for _ in runs for i in chosen],
+            "reference": [y for _ in runs for y in references],
+            "prediction": [int(y) for run in runs for y in run.predictions_Q],
+        }
+    )
+    everything = [data_args, learner_args, arguments, run_args]
+    metadata = run_metadata("evaluate-learner", everything, task=spec.name, data_fingerprint=fingerprints(dataset))
+    with atomic_directory(output_dir) as directory:
+        pq.write_table(predictions, directory / "predictions.parquet", compression="zstd")
+        write_json(directory / "results.json", results)
+        write_json(directory / METADATA_FILE, metadata)
+    for entry in results["aggregates"]:
+        accuracy = entry["accuracy"]
+        print(
+            f"{results['training_rows']}, {entry['dpc']} per class: accuracy {100 * accuracy['mean']:.1f} % "
+            f"[{100 * accuracy['low']:.1f}, {100 * accuracy['high']:.1f}], {entry['num_sets']} sets x "
+            f"{entry['num_seeds']} seeds, {entry['num_queries']} test rows"
+        )
+    print(f"results: {output_dir / 'results.json'}")
+    return 0
+
+
+if __name__ == "__main__":
+    from ddg_hf.cli import run
+
+    sys.exit(run(main))

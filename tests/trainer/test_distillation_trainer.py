@@ -1,0 +1,251 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""Distillation: what is logged, and what changes nothing."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from ddg_hf.errors import UserError
+from ddg_hf.trainer.distillation_config import DistillationConfig
+from ddg_hf.trainer.runs import run_training
+from tests.trainer import helpers
+from tests.trainer.helpers import assert_close, assert_equal, logged, make_distillation_trainer, weights
+
+
+@pytest.fixture
+def trained(pretrained, tmp_path):
+    """Trains with the given arguments; returns the trainer."""
+
+    def train(name: str = "run", resume: str | None = None, **arguments):
+        trainer = make_distillation_trainer(pretrained, tmp_path / name, **arguments)
+        trainer.train(resume_from_checkpoint=resume)
+        return trainer
+
+    return train
+
+
+@pytest.mark.parametrize("student", ["ema", "shared"])
+def test_logged_loss_is_the_matching_loss(trained, student):
+    trainer = trained(student=student)
+    lines = logged(trainer)
+    assert len(lines) == 6
+    for line in lines:
+        assert 0 < line["loss"] < 2
+        assert line["loss"] == pytest.approx(1 - line["gradient_cosine"], abs=1e-5)
+        both = (line["gradient_cosine_0"] + line["gradient_cosine_1"]) / 2
+        assert line["gradient_cosine"] == pytest.approx(both, abs=1e-5)
+        assert 1 <= line["effective_sample_size"] <= 8 + 1e-4
+        assert line["synthetic_nll"] > 0
+    assert {"malformed_rate"} <= set(lines[0])
+    seconds = {"seconds_generate", "seconds_learner", "seconds_match", "seconds_generator"}
+    assert seconds <= set(trainer.state.log_history[0])
+
+
+def test_loss_over_several_steps_is_their_mean(trained):
+    single, joint = logged(trained("a")), logged(trained("b", logging_steps=3))
+    for i, line in enumerate(joint):
+        for key in ("loss", "gradient_cosine"):
+            mean = sum(x[key] for x in single[3 * i : 3 * i + 3]) / 3
+            assert line[key] == pytest.approx(mean, abs=1e-5)
+
+
+def test_generator_is_changed_and_runs_are_repeatable(trained, pretrained, tmp_path):
+    first, again, other = trained("a"), trained("b"), trained("c", seed=7)
+    assert_equal(weights(first), weights(again))
+    assert logged(first) == logged(again)
+    assert logged(first) != logged(other)
+    start = weights(make_distillation_trainer(pretrained, tmp_path / "d"))
+    assert all(not torch.equal(start[k], v) for k, v in weights(first).items() if k.endswith("mlp.c_fc.weight"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"gradient_accumulation_steps": 4},
+        {"max_graph_tokens": 0},
+        {"tokens_per_micro_batch": 20},
+        {"tokens_per_micro_batch": 20, "max_graph_tokens": 0, "gradient_accumulation_steps": 3},
+    ],
+    ids=str,
+)
+def test_splitting_a_batch_changes_nothing(trained, arguments):
+    """SGD, because Adam divides gradients that are all but zero by themselves."""
+    common = {"optim": "sgd", "learning_rate": 1.0, "max_steps": 3, "temperature": 0.5}
+    whole, split = trained("whole", **common), trained("split", **common, **arguments)
+    assert_close(weights(split), weights(whole), atol=2e-6)
+    for ours, theirs in zip(logged(split), logged(whole), strict=True):
+        for key in ("loss", "gradient_cosine", "synthetic_nll", "effective_sample_size"):
+            assert ours[key] == pytest.approx(theirs[key], rel=1e-4), key
+
+
+# inner_steps is 4: a checkpoint in the middle of an outer step, at its end, and with a regeneration in between.
+@pytest.mark.parametrize(
+    ("student", "at"), [("ema", 3), ("shared", 3), ("ema", 4)], ids=["ema middle", "shared middle", "ema end"]
+)
+def test_resuming_is_the_same_run(trained, tmp_path, student, at):
+    common = {"student": student, "save_strategy": "steps", "save_steps": at, "max_steps": 6, "logging_steps": 2}
+    straight = trained("run", **common)
+    resumed = trained("again", resume=str(tmp_path / "run" / f"checkpoint-{at}"), **common)
+    assert resumed.state.global_step == 6
+    assert_equal(weights(resumed), weights(straight))
+    assert logged(resumed) == logged(straight)
+    assert_equal(resumed.trajectory.student.model.state_dict(), straight.trajectory.student.model.state_dict())
+    assert resumed.pool.targets == straight.pool.targets
+
+
+def test_resuming_within_accumulated_steps(trained, tmp_path):
+    common = {"gradient_accumulation_steps": 2, "save_strategy": "steps", "save_steps": 3}
+    straight = trained("run", **common)
+    resumed = trained("again", resume=str(tmp_path / "run" / "checkpoint-3"), **common)
+    assert_equal(weights(resumed), weights(straight))
+    assert logged(resumed) == logged(straight)
+
+
+def test_evaluation_in_between_changes_nothing(trained):
+    plain = trained("a")
+    evaluated = trained("b", eval_strategy="steps", eval_steps=3, probe_samples=8)
+    assert_equal(weights(evaluated), weights(plain))
+    assert [x["loss"] for x in logged(evaluated)] == [x["loss"] for x in logged(plain)]
+    cosines = [x["eval_gradient_cosine"] for x in evaluated.state.log_history if "eval_gradient_cosine" in x]
+    assert len(cosines) == 2 and all(-1 <= c <= 1 for c in cosines) and cosines[0] != cosines[1]
+
+
+def test_measured_cosine_is_comparable_between_calls(trained):
+    trainer = trained()
+    student = weights_of(trainer.trajectory.student)
+    assert trainer.measure_gradient_cosine(16) == trainer.measure_gradient_cosine(16)
+    assert_equal(weights_of(trainer.trajectory.student), student)
+
+
+def weights_of(learner) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in learner.model.state_dict().items()}
+
+
+def test_student_is_the_moving_average_of_the_learner(pretrained, tmp_path):
+    trainer = make_distillation_trainer(pretrained, tmp_path, ema_decay=0.9, learner_steps=1)
+    trajectory = trainer.trajectory
+    trajectory.move_to(0, 0)
+    assert_equal(weights_of(trajectory.student), weights_of(trajectory.learner))
+    average = weights_of(trajectory.learner)
+    for position in (1, 2, 3):
+        trajectory.move_to(0, position)
+        learner = weights_of(trajectory.learner)
+        average = {k: torch.lerp(v, learner[k], 0.1) if v.is_floating_point() else v for k, v in average.items()}
+    assert_close(weights_of(trajectory.student), average)
+    assert not torch.equal(trajectory.student.head.weight, trajectory.learner.head.weight)
+
+
+def test_independent_student_head(pretrained, tmp_path):
+    trajectory = make_distillation_trainer(pretrained, tmp_path, student_head="independent").trajectory
+    trajectory.move_to(0, 0)
+    student, learner = weights_of(trajectory.student), weights_of(trajectory.learner)
+    assert [k for k, v in student.items() if not torch.equal(v, learner[k])] == ["classifier.weight"]
+
+
+def test_trajectories_depend_on_seed_and_index_alone(pretrained, tmp_path):
+    trajectory = make_distillation_trainer(pretrained, tmp_path).trajectory
+    trajectory.move_to(3, 2)
+    first = weights_of(trajectory.learner)
+    trajectory.move_to(1, 3)
+    trajectory.move_to(3, 1)
+    trajectory.move_to(3, 2)
+    assert_equal(weights_of(trajectory.learner), first)
+
+
+def test_batches_take_one_row_of_each_cluster(pretrained, tmp_path):
+    pool = make_distillation_trainer(pretrained, tmp_path).pool
+    pool.refresh(0)
+    batch = pool.batch(5)
+    assert batch == pool.batch(5)
+    assert any(pool.batch(step) != batch for step in range(6, 10))
+    for label, rows in batch.items():
+        assert len(pool.targets[label]) == 16
+        assert sorted(pool.clusters[label][rows]) == sorted(set(pool.clusters[label]))
+
+
+def test_synthetic_rows_are_capped_at_half_of_the_smallest_class(pretrained, tmp_path):
+    trainer = make_distillation_trainer(pretrained, tmp_path, synthetic_per_class=40, pool_per_class=64)
+    trainer.pool.refresh(0)
+    assert all(len(rows) <= 15 for rows in trainer.pool.batch(0).values()), "60 rows, 30 a class"
+
+
+def test_run_writes_a_whole_directory_without_pickled_arguments(pretrained, tmp_path):
+    trainer = make_distillation_trainer(
+        pretrained, tmp_path / "run", save_strategy="steps", save_steps=2, max_steps=4, probe_samples=4
+    )
+    metrics = run_training(trainer, "distill", [trainer.args], task="words")
+    assert not math.isnan(metrics["eval_gradient_cosine"])
+    assert not list((tmp_path / "run").rglob("training_args.bin"))
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"model.safetensors", "config.json", "generation_config.json", "tokenizer.json"} <= names
+    assert {"generator_format.json", "trainer_state.json", "metadata.json"} <= names
+    assert not [name for name in names if name.startswith(".")]
+    record = json.loads((tmp_path / "run" / "metadata.json").read_text())
+    assert record["stage"] == "distill" and record["task"] == "words"
+    checkpoint = {path.name for path in (tmp_path / "run" / "checkpoint-4").iterdir()}
+    assert {"distillation_state.safetensors", "distillation_state.json"} <= checkpoint
+
+
+def test_torn_checkpoint_is_an_error(trained, tmp_path):
+    trained("run", save_strategy="steps", save_steps=2, max_steps=2)
+    (tmp_path / "run" / "checkpoint-2" / "distillation_state.json").unlink()
+    with pytest.raises(UserError, match="incomplete"):
+        trained("again", resume=str(tmp_path / "run" / "checkpoint-2"))
+
+
+def test_generator_that_never_ends_its_texts_is_an_error(pretrained, tmp_path):
+    trainer = make_distillation_trainer(pretrained, tmp_path, max_sampling_rounds=2)
+    with torch.no_grad():
+        # Logits are inner products with the embeddings: push away from that of the end token.
+        eos = trainer.generator.format.eos
+        trainer.model.transformer.ln_f.bias.add_(-50 * trainer.model.lm_head.weight[eos])
+    with pytest.raises(UserError, match=r"64 malformed texts of 64.*Such as: \['"):
+        trainer.train()
+
+
+def test_more_accumulation_steps_than_rows_is_an_error(trained):
+    with pytest.raises(UserError, match="--gradient_accumulation_steps 20"):
+        trained(gradient_accumulation_steps=20)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"inner_steps": 0}, "--inner_steps"),
+        ({"temperature": 0.0}, "--temperature"),
+        ({"ema_decay": 1.0}, "--ema_decay"),
+        ({"top_p": 0.0}, "--top_p"),
+        ({"pool_per_class": 4}, "--pool_per_class 4"),
+        ({"probe_samples": -1}, "--probe_samples"),
+    ],
+)
+def test_impossible_arguments(tmp_path, arguments, named):
+    with pytest.raises(UserError, match=named):
+        DistillationConfig(output_dir=str(tmp_path), **arguments)
+
+
+def test_loss_that_is_not_finite_is_an_error(pretrained, tmp_path):
+    trainer = make_distillation_trainer(pretrained, tmp_path)
+    trainer.pool.refresh(0)
+    with torch.no_grad():
+        trainer.model.transformer.ln_f.weight.fill_(torch.nan)
+    with pytest.raises(UserError, match="not finite at step 1"):
+        trainer.train()
+
+
+def test_roberta_type_learner(trained, pretrained, tmp_path):
+    from ddg_hf.models.learner import Learner
+    from tests import tiny_models
+
+    tokenizer = helpers.make_learner().tokenizer
+    learner = Learner(tiny_models.make_roberta_classifier(2, len(tokenizer), pad_token_id=0), tokenizer)
+    trainer = make_distillation_trainer(pretrained, tmp_path, learner=learner, max_steps=2)
+    trainer.train()
+    assert all(0 < line["loss"] < 2 for line in logged(trainer))
+
+
+test_roberta_type_learner = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")(
+    test_roberta_type_learner
+)
