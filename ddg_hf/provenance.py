@@ -18,7 +18,7 @@ from typing import Any
 from .errors import UserError
 
 METADATA_FILE = "metadata.json"
-_SECRET_KEY = re.compile(r"(^|_)(token|secret|password|api_key|key)$")
+_SECRET_KEY = re.compile(r"(^|_)(token|secret|password|api_key|key)$", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"\b(hf_[A-Za-z0-9]{8,}|sk-[A-Za-z0-9_-]{8,})")
 _PACKAGES = ("torch", "transformers", "accelerate", "datasets", "huggingface_hub", "evaluate", "scikit-learn", "numpy")
 
@@ -86,7 +86,13 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         if path.exists():
             old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
             os.replace(path, old / path.name)
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except BaseException:
+            if old is not None:
+                os.replace(old / path.name, path)
+                old.rmdir()
+            raise
         if old is not None:
             shutil.rmtree(old)
     except BaseException:

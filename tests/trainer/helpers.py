@@ -57,6 +57,17 @@ def make_learner(**overrides) -> Learner:
     return Learner(tiny_models.make_bert_classifier(2, len(tokenizer), **overrides), tokenizer)
 
 
+def make_discerning_learner(steps: int = 40) -> Learner:
+    """A learner whose encoder tells the labels apart before any head is drawn, as a pretrained one does."""
+    learner = make_learner()
+    rows, labels = make_rows(200, relevant=0.9, seed=3)
+    optimizer = torch.optim.AdamW(learner.model.parameters(), lr=1e-3)
+    encoded, labels_N = learner.encode(rows), torch.tensor(labels)
+    for step in range(steps):
+        learner.training_step(optimizer, encoded, labels_N, 32, step, 0)
+    return Learner(learner.model.eval(), learner.tokenizer)
+
+
 def make_encoder(learner: Learner) -> TextEncoder:
     """An encoder with the weights of the learner."""
     encoder = TextEncoder.__new__(TextEncoder)

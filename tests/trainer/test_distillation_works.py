@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from ddg_hf.trainer import distillation_trainer
-from tests.trainer.helpers import make_distillation_trainer, make_learner
+from tests.trainer.helpers import make_discerning_learner, make_distillation_trainer
 
 SEEDS = range(5)
 
@@ -22,16 +22,16 @@ def gain(pretrained: str, output_dir, seed: int) -> float:
     trainer = make_distillation_trainer(
         pretrained,
         output_dir,
-        make_learner(initializer_range=0.3),
+        make_discerning_learner(),
         seed=seed,
-        max_steps=60,
+        max_steps=40,
         learning_rate=3e-4,
         synthetic_per_class=15,
         pool_per_class=96,
         inner_steps=5,
         learner_steps=4,
         eval_snapshots=4,
-        logging_steps=60,
+        logging_steps=40,
     )
     before = trainer.measure_gradient_cosine(256)
     trainer.train()
