@@ -9,8 +9,11 @@ import json
 import os
 import platform
 import re
+import resource
 import shutil
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from typing import Any
 from .errors import UserError
 
 METADATA_FILE = "metadata.json"
+_START = time.time()
 _SECRET_KEY = re.compile(r"(^|_)(token|secret|password|api_key|key)$", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"\b(hf_[A-Za-z0-9]{8,}|sk-[A-Za-z0-9_-]{8,})")
 _PACKAGES = ("torch", "transformers", "accelerate", "datasets", "huggingface_hub", "evaluate", "scikit-learn", "numpy")
@@ -100,10 +104,16 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         raise
 
 
+def peak_memory_mb() -> float:
+    """Greatest resident memory of this process so far, MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
 def run_metadata(stage: str, arguments: list[Any], **extra: Any) -> dict[str, Any]:
     """
-    The record of a run: stage, arguments (dataclasses, secrets redacted), versions, machine, time, and `extra`
-    (data fingerprint, measurements, ...).
+    The record of a run: stage, arguments (dataclasses, secrets redacted), versions, machine, time and peak memory of
+    the process, and `extra` (data fingerprint, measurements, ...).
     """
     merged: dict[str, Any] = {}
     for item in arguments:
@@ -119,5 +129,7 @@ def run_metadata(stage: str, arguments: list[Any], **extra: Any) -> dict[str, An
         "arguments": redact(merged),
         "versions": {"python": platform.python_version(), **versions},
         "machine": {"platform": platform.platform(), "cpu_count": os.cpu_count()},
+        "process_seconds": round(time.time() - _START, 1),
+        "peak_memory_mb": round(peak_memory_mb(), 1),
         **extra,
     }

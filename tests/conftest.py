@@ -125,3 +125,17 @@ def _deprecations_are_errors():
     logger.addHandler(handler)
     yield
     logger.removeHandler(handler)
+
+
+@pytest.fixture(scope="session")
+def pretrained(tmp_path_factory) -> str:
+    """Directory of a tiny generator that writes words of both labels, more often of the label asked for."""
+    from tests.trainer import helpers  # imports most of the package: only where it is needed
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        generator = helpers.new_generator(tmp_path_factory.mktemp("base"))
+        helpers.fit(generator, *helpers.make_rows(400, relevant=0.6, seed=1), steps=120)
+    directory = tmp_path_factory.mktemp("pretrained")
+    generator.save_pretrained(directory)
+    return str(directory)

@@ -2,9 +2,7 @@
 """Runs a trainer from start (or checkpoint) to a finished output directory."""
 
 import os
-import resource
 import shutil
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -13,12 +11,6 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from ..errors import UserError
 from ..provenance import METADATA_FILE, run_metadata, write_json
-
-
-def peak_memory_mb() -> float:
-    """Greatest resident memory of this process so far, MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def find_checkpoint(output_dir: str, resume: str | None) -> str | None:
@@ -73,7 +65,6 @@ def run_training(trainer, stage: str, arguments: list, **provenance) -> dict[str
             arguments,
             metrics=metrics,
             train_seconds=round(seconds, 1),
-            peak_memory_mb=round(peak_memory_mb(), 1),
             num_processes=args.world_size,
             **provenance,
         )
