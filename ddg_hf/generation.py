@@ -67,14 +67,12 @@ def sample_candidates(
     candidates, seen = Candidates(), set()
     budget = arguments.max_sampling_rounds * max(1, math.ceil(size / CHUNK_SIZE))
     for chunk in range(budget):
-        missing = size - len(candidates.rows)
-        if missing <= 0:
+        if len(candidates.rows) >= size:
             break
         targets = generator.sample(
             label,
             chunk,
             *seed_parts,
-            num_rows=min(CHUNK_SIZE, max(missing, 8)),
             top_p=arguments.top_p,
             temperature=arguments.sampling_temperature,
         )

@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import re
-import resource
 import shutil
 import sys
 import tempfile
@@ -59,28 +58,73 @@ def write_json(path: str | os.PathLike, content: Any) -> None:
         raise
 
 
-def check_output_dir(output_dir: str | None, overwrite: bool, resume: bool = False) -> Path:
+def check_output_dir(
+    output_dir: str | None, overwrite: bool, stage: str | None = None, resume: bool = False, replaces: bool = False
+) -> Path:
     """
-    Returns `output_dir` as a path, after making sure that it holds no finished run.
+    Returns `output_dir` as a path, after making sure that nothing there would be lost unasked.
+
+    Args:
+        output_dir: Where the results go.
+        overwrite: Whether a finished run there may be replaced.
+        stage: The stage that is about to run; only a run of the same stage may be replaced.
+        resume: Whether a run there is continued.
+        replaces: Whether the stage replaces the whole directory ([`atomic_directory`]).
 
     Raises:
-        UserError: no directory given, it is a file, or it holds a finished run and neither `overwrite` nor `resume`.
+        UserError: no directory given, it is a file, it holds a finished run and neither `overwrite` nor `resume`, an
+            unfinished training run, the run of another stage, or (with `replaces`) files that are no run.
     """
     if not output_dir:
         raise UserError("--output_dir is missing: say where the results go")
     path = Path(output_dir)
     if path.exists() and not path.is_dir():
         raise UserError(f"--output_dir '{path}' is a file; give a directory")
-    if (path / METADATA_FILE).is_file() and not overwrite and not resume:
+    record = path / METADATA_FILE
+    if record.is_file() and not overwrite and not resume:
         raise UserError(
             f"'{path}' already holds a finished run; pass --overwrite to replace it or another --output_dir"
         )
+    if record.is_file() and stage is not None:
+        other = _stage_of(record)
+        if other not in (None, stage):
+            raise UserError(
+                f"'{path}' holds a run of `{other}`, which `{stage}` does not replace; give another directory"
+            )
+    if not resume and not overwrite and path.is_dir() and any(path.glob("checkpoint-*")):
+        raise UserError(
+            f"'{path}' holds an unfinished run; pass --resume_from_checkpoint true to continue it or --overwrite"
+        )
+    if replaces:
+        _check_replaceable(path)
     return path
+
+
+def _stage_of(record: Path) -> str | None:
+    try:
+        content = json.loads(record.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"'{record}' is not valid JSON; give another --output_dir") from error
+    return content.get("stage") if isinstance(content, dict) else None
+
+
+def _check_replaceable(path: Path) -> None:
+    """Raises `UserError` if replacing the directory `path` would remove files that are not a run's."""
+    if Path.cwd().is_relative_to(path.resolve()):
+        raise UserError(f"--output_dir '{path}' contains the working directory; give one of its own for this run")
+    if path.is_dir() and any(path.iterdir()) and not (path / METADATA_FILE).is_file():
+        raise UserError(f"'{path}' holds files that are not a finished run; give a new directory or empty it")
 
 
 @contextlib.contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """Yields a temporary directory beside `path` that takes its place on success and is removed on failure."""
+    """
+    Yields a temporary directory beside `path` that takes its place on success and is removed on failure.
+
+    Raises:
+        UserError: `path` holds files that are not a finished run.
+    """
+    _check_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
@@ -104,10 +148,14 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         raise
 
 
-def peak_memory_mb() -> float:
-    """Greatest resident memory of this process so far, MiB."""
+def peak_memory_mb() -> float | None:
+    """Greatest resident memory of this process so far, MiB; `None` where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
 
 
 def run_metadata(stage: str, arguments: list[Any], **extra: Any) -> dict[str, Any]:
@@ -129,7 +177,8 @@ def run_metadata(stage: str, arguments: list[Any], **extra: Any) -> dict[str, An
         "arguments": redact(merged),
         "versions": {"python": platform.python_version(), **versions},
         "machine": {"platform": platform.platform(), "cpu_count": os.cpu_count()},
+        # Of the process, which may have run other stages before.
         "process_seconds": round(time.time() - _START, 1),
-        "peak_memory_mb": round(peak_memory_mb(), 1),
+        "process_peak_memory_mb": peak_memory_mb(),
         **extra,
     }

@@ -34,12 +34,12 @@ class DemoArguments:
         learner (`str`, *optional*): Id or directory of the learner; all-MiniLM-L6-v2 by default.
         model (`str`, *optional*): Id or directory of the ICL model; Gemma 3 270M by default.
         dtype (`str`, *optional*, defaults to `"bfloat16"`): Type of the ICL model's weights.
-        dpc (`int`, *optional*, defaults to `3`): Rows per class of a set.
+        dpc (`int`, *optional*, defaults to `2`): Rows per class of a set.
         num_sets (`int`, *optional*, defaults to `3`): Sets per method.
         test_number (`int`, *optional*, defaults to `200`): Queries.
-        pretrain_steps (`int`, *optional*, defaults to `500`): Updates of the generator in pretraining.
-        distill_steps (`int`, *optional*, defaults to `30`): Updates of the generator in distillation.
-        train_steps (`int`, *optional*, defaults to `30`): Updates of a classifier in the learner evaluation.
+        pretrain_steps (`int`, *optional*, defaults to `400`): Updates of the generator in pretraining.
+        distill_steps (`int`, *optional*, defaults to `20`): Updates of the generator in distillation.
+        train_steps (`int`, *optional*, defaults to `25`): Updates of a classifier in the learner evaluation.
     """
 
     learner: str | None = field(default=None, metadata={"help": "Learner (default: all-MiniLM-L6-v2, prepared)."})
@@ -47,12 +47,12 @@ class DemoArguments:
         default=None, metadata={"help": "ICL model (default: Gemma 3 270M, prepared).", "aliases": ["-m"]}
     )
     dtype: str = field(default="bfloat16", metadata={"help": "Type of the ICL model's weights."})
-    dpc: int = field(default=3, metadata={"help": "Rows per class of a set."})
+    dpc: int = field(default=2, metadata={"help": "Rows per class of a set."})
     num_sets: int = field(default=3, metadata={"help": "Sets per method."})
     test_number: int = field(default=200, metadata={"help": "Queries."})
-    pretrain_steps: int = field(default=500, metadata={"help": "Updates of the generator in pretraining."})
-    distill_steps: int = field(default=30, metadata={"help": "Updates of the generator in distillation."})
-    train_steps: int = field(default=30, metadata={"help": "Updates of a classifier in the learner evaluation."})
+    pretrain_steps: int = field(default=400, metadata={"help": "Updates of the generator in pretraining."})
+    distill_steps: int = field(default=20, metadata={"help": "Updates of the generator in distillation."})
+    train_steps: int = field(default=25, metadata={"help": "Updates of a classifier in the learner evaluation."})
 
 
 class Stages:
@@ -120,7 +120,7 @@ def _print_summary(summary: dict, output_dir: Path) -> None:
 
 
 def _generated_texts(directory: Path, dpc: int, number: int = 5) -> dict[str, list[str]]:
-    """The first texts of every label of a distilled dataset, unselected."""
+    """The first texts of every label of a distilled dataset, as they come."""
     import pyarrow.parquet as pq
     from datasets import Dataset
 
@@ -135,7 +135,7 @@ def _generated_texts(directory: Path, dpc: int, number: int = 5) -> dict[str, li
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs all stages and writes `summary.json`."""
     arguments, run_args = RecipeParser((DemoArguments, RunArguments), prog="ddg-hf demo").parse(argv)
-    output_dir = check_output_dir(run_args.output_dir or "runs/demo", run_args.overwrite)
+    output_dir = check_output_dir(run_args.output_dir or "runs/demo", run_args.overwrite, "demo")
     (output_dir / METADATA_FILE).unlink(missing_ok=True)
 
     from ddg_hf.models.offline import offline_model_path, prepare_offline_models
@@ -167,7 +167,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             at("distill", *train, "--generator", str(output_dir / "pretrain"))
             + ["--max_steps", str(arguments.distill_steps), "--learning_rate", "5e-4", "--logging_steps", "5"]
             + ["--inner_steps", "5", "--learner_steps", "2", "--learner_batch_size", "32", "--generate_interval", "2"]
-            + ["--synthetic_per_class", "16", "--pool_per_class", "48", "--real_per_class", "32"]
+            + ["--synthetic_per_class", "16", "--pool_per_class", "48", "--real_per_class", "24"]
             + ["--teacher_sets", "3", "--eval_snapshots", "2"]
         ),
     )

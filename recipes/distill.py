@@ -41,9 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ddg_hf.models.learner import Learner
     from ddg_hf.provenance import check_output_dir
     from ddg_hf.trainer.distillation_trainer import DistillationTrainer
-    from ddg_hf.trainer.runs import run_training
+    from ddg_hf.trainer.runs import find_checkpoint, run_training
 
-    check_output_dir(training_args.output_dir, training_args.overwrite, bool(training_args.resume_from_checkpoint))
+    checkpoint = find_checkpoint(training_args.output_dir, training_args.resume_from_checkpoint)
+    check_output_dir(training_args.output_dir, training_args.overwrite, "distill", resume=checkpoint is not None)
     spec, dataset = data_args.load(seed=training_args.seed)
     rows, labels = rows_and_labels(dataset["train"], spec)
     eval_rows, eval_labels = rows_and_labels(dataset["validation"], spec)

@@ -144,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Measure what demonstrations are worth in the prompt of a language model.",
     )
     data_arguments, model_arguments, learner_arguments, arguments, run_arguments = parser.parse(argv)
-    output_dir = check_output_dir(run_arguments.output_dir, run_arguments.overwrite)
+    output_dir = check_output_dir(run_arguments.output_dir, run_arguments.overwrite, "evaluate-icl")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("evaluate-icl runs in one process: start it with python, or with --num_processes 1")
 

@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ddg_hf.models.learner import Learner
     from ddg_hf.provenance import METADATA_FILE, atomic_directory, check_output_dir, run_metadata, write_json
 
-    output_dir = check_output_dir(run_args.output_dir, run_args.overwrite)
+    output_dir = check_output_dir(run_args.output_dir, run_args.overwrite, "evaluate-learner", replaces=True)
     spec, dataset = data_args.load(seed=run_args.seed)
     if arguments.split not in dataset:
         raise UserError(f"there is no split '{arguments.split}'.{closest(arguments.split, dataset)}")

@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ddg_hf.models.generator import Generator
     from ddg_hf.provenance import atomic_directory, check_output_dir, run_metadata
 
-    output_dir = check_output_dir(run_args.output_dir, run_args.overwrite)
+    output_dir = check_output_dir(run_args.output_dir, run_args.overwrite, "generate", replaces=True)
     spec, dataset = data_args.load(seed=run_args.seed)
     rows, labels = rows_and_labels(dataset["train"], spec)
     counts_K = np.bincount(labels, minlength=spec.num_labels)
@@ -74,10 +74,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     validation, validation_labels = rows_and_labels(dataset["validation"], spec)
     sampling["probe_accuracy_on_validation"] = round(probe.accuracy(validation, validation_labels), 4)
     if generator.vocabulary is not None:
-        held_out = [
-            generator.format.encode(row, y) for row, y in zip(validation[:64], validation_labels, strict=False)
-        ]
-        sampling["probability_outside_kept_tokens"] = round(generator.outside_probability(held_out), 6)
+        pairs = list(zip(validation, validation_labels, strict=True))[:128]
+        covered = [generator.format.encode(row, y) for row, y in pairs if generator.format.is_covered(row)]
+        if covered:
+            sampling["probability_outside_kept_tokens"] = round(generator.outside_probability(covered[:64]), 6)
     metadata = run_metadata(
         "generate",
         [data_args, generator_args, learner_args, arguments, run_args],

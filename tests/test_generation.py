@@ -60,6 +60,13 @@ def test_sets_depend_on_the_seed_and_their_number_alone(generator):
     assert rows(1, num_sets=1) == [row for row in first if row.set == 0]
 
 
+def test_sizes_do_not_influence_one_another(generator):
+    arguments = {"num_sets": 1, "over_sample_ratio": 3, "selection": "random"}
+    alone, _ = generate_sets(generator, GenerationArguments(dpc=[2], **arguments), seed=5)
+    both, _ = generate_sets(generator, GenerationArguments(dpc=[2, 30], **arguments), seed=5)
+    assert both[2] == alone[2]
+
+
 def test_generator_loss_is_that_of_the_text(generator):
     arguments = GenerationArguments(dpc=[3], num_sets=1, over_sample_ratio=2, selection="random")
     rows = generate_sets(generator, arguments, seed=3)[0][3]

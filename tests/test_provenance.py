@@ -77,7 +77,8 @@ def test_atomic_directory_replaces_the_old_one(tmp_path):
     for name in ("old", "new"):
         with atomic_directory(path) as temporary:
             (temporary / f"{name}.txt").write_text(name)
-    assert os.listdir(path) == ["new.txt"]
+            write_json(temporary / METADATA_FILE, {})
+    assert sorted(os.listdir(path)) == [METADATA_FILE, "new.txt"]
     assert os.listdir(tmp_path) == ["set"]
 
 
@@ -89,16 +90,16 @@ def test_failure_leaves_nothing_behind(tmp_path, error):
         raise error
     assert os.listdir(tmp_path) == []
     path.mkdir()
-    (path / "old.txt").write_text("old")
+    (path / METADATA_FILE).write_text("old")
     with pytest.raises(error), atomic_directory(path) as temporary:
         raise error
-    assert os.listdir(tmp_path) == ["set"] and os.listdir(path) == ["old.txt"]
+    assert os.listdir(tmp_path) == ["set"] and os.listdir(path) == [METADATA_FILE]
 
 
 def test_failed_renaming_puts_the_old_directory_back(tmp_path, monkeypatch):
     path = tmp_path / "set"
     path.mkdir()
-    (path / "old.txt").write_text("old")
+    (path / METADATA_FILE).write_text("old")
     replace = os.replace
 
     def failing(source, target):
@@ -109,7 +110,7 @@ def test_failed_renaming_puts_the_old_directory_back(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", failing)
     with pytest.raises(OSError, match="no space"), atomic_directory(path) as temporary:
         (temporary / "new.txt").write_text("new")
-    assert os.listdir(tmp_path) == ["set"] and os.listdir(path) == ["old.txt"]
+    assert os.listdir(tmp_path) == ["set"] and os.listdir(path) == [METADATA_FILE]
 
 
 def test_output_directory(tmp_path):
@@ -121,8 +122,6 @@ def test_output_directory(tmp_path):
     run = tmp_path / "run"
     assert check_output_dir(str(run), overwrite=False) == run
     run.mkdir()
-    (run / "checkpoint-3").mkdir()
-    assert check_output_dir(str(run), overwrite=False) == run, "an unfinished run is no obstacle"
     write_json(run / METADATA_FILE, {})
     with pytest.raises(UserError, match="--overwrite"):
         check_output_dir(str(run), overwrite=False)
@@ -144,3 +143,35 @@ def test_run_metadata(tmp_path):
     assert record["arguments"]["seed"] == 3
     assert (record["stage"], record["task"]) == ("generate", "sst2")
     assert {"python", "torch", "transformers"} <= set(record["versions"])
+
+
+def test_replacing_a_directory_never_removes_other_files(tmp_path):
+    """Neither the generators beside a distilled set, nor the run of another stage, nor the working directory."""
+    runs = tmp_path / "runs"
+    (runs / "pretrain").mkdir(parents=True)
+    (runs / "pretrain" / "model.safetensors").write_text("weights")
+    for attempt in (
+        lambda: check_output_dir(str(runs), False, "generate", replaces=True),
+        lambda: check_output_dir(str(runs), True, "generate", replaces=True),
+        lambda: atomic_directory(runs).__enter__(),
+    ):
+        with pytest.raises(UserError, match="not a finished run"):
+            attempt()
+    write_json(runs / "metadata.json", {"stage": "pretrain"})
+    with pytest.raises(UserError, match="holds a run of `pretrain`"):
+        check_output_dir(str(runs), True, "generate", replaces=True)
+    assert (runs / "pretrain" / "model.safetensors").read_text() == "weights"
+
+
+def test_working_directory_is_not_replaced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="working directory"):
+        check_output_dir(".", True, "generate", replaces=True)
+
+
+def test_unfinished_training_run_is_kept(tmp_path):
+    (tmp_path / "checkpoint-5").mkdir()
+    with pytest.raises(UserError, match="--resume_from_checkpoint true"):
+        check_output_dir(str(tmp_path), False, "pretrain")
+    assert check_output_dir(str(tmp_path), False, "pretrain", resume=True) == tmp_path
+    assert check_output_dir(str(tmp_path), True, "pretrain") == tmp_path

@@ -93,16 +93,9 @@ class Generator:
         _check_length(model, format)
         vocabulary = None
         if trim_vocabulary:
-            vocabulary = TrimmedVocabulary(model, _used_ids(tokenizer, format, rows), tokenizer.unk_token_id)
+            vocabulary = TrimmedVocabulary(model, _used_ids(tokenizer, format, rows), _unknown_id(tokenizer))
         format.bind(tokenizer, vocabulary)
-        add_per_sample_nll(model)
-        # `generate` would fill in whatever we do not set (a repetition penalty, ids of the full vocabulary).
-        model.generation_config = GenerationConfig(
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-        return cls(_add_adapters(model, format, args), tokenizer, format)
+        return cls(_prepared(model, tokenizer, format, args), tokenizer, format)
 
     @classmethod
     def load(cls, name: str, args: ModelArguments, restrict_vocabulary: bool = True) -> "Generator":
@@ -124,16 +117,9 @@ class Generator:
         model, tokenizer = load_causal_lm(name, args)
         vocabulary = None
         if kept is not None and restrict_vocabulary:
-            vocabulary = TrimmedVocabulary(model, kept, tokenizer.unk_token_id)
+            vocabulary = TrimmedVocabulary(model, kept, _unknown_id(tokenizer))
         format.bind(tokenizer, vocabulary)
-        add_per_sample_nll(model)
-        # `generate` would fill in whatever we do not set (a repetition penalty, ids of the full vocabulary).
-        model.generation_config = GenerationConfig(
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-        return cls(_add_adapters(model, format, args), tokenizer, format)
+        return cls(_prepared(model, tokenizer, format, args), tokenizer, format)
 
     def check_task(self, spec) -> None:
         """Raises `UserError` unless the generator was pretrained for the labels and columns of `spec`."""
@@ -177,7 +163,7 @@ class Generator:
         banned = self.format.control_ids
         eos, pad = self.format.eos_id, self.tokenizer.pad_token_id
         if local:
-            banned = [i for i in self.format._local(banned) if i is not None]
+            banned = self.format._local(banned)
             eos = self.format.eos
             pad = self.pad_id
         settings = {"do_sample": True, "top_p": 0.95, "top_k": 0, "temperature": 1.0, **overrides}
@@ -242,13 +228,12 @@ class Generator:
         label: int,
         chunk: int,
         *seed_parts: int | str,
-        num_rows: int = CHUNK_SIZE,
         top_p: float = 0.95,
         temperature: float = 1.0,
         model=None,
     ) -> list[list[int]]:
         """
-        Samples one chunk of texts of a label.
+        Samples one chunk of `CHUNK_SIZE` texts of a label.
 
         The random stream depends on `seed_parts`, `label` and `chunk` alone, so processes can share the chunks among
         them and together draw what one process would. Global random state is left as it was.
@@ -257,7 +242,6 @@ class Generator:
             label (`int`): label id.
             chunk (`int`): index of the chunk.
             seed_parts: seed, generation round, ...
-            num_rows (`int`): rows in the chunk.
             top_p, temperature (`float`): nucleus sampling; there is no top-k.
             model (*optional*): unwrapped model to sample with.
 
@@ -268,7 +252,7 @@ class Generator:
         model = model if model is not None else self.model
         was_training = model.training
         model.eval()
-        prefix = torch.tensor([self.format.prefix(label)] * num_rows, device=model.device)
+        prefix = torch.tensor([self.format.prefix(label)] * CHUNK_SIZE, device=model.device)
         separators = len(self.format.text_columns) - 1
         config = self.generation_config(
             local=True, top_p=top_p, temperature=temperature, max_new_tokens=self.format.max_length + separators + 1
@@ -316,6 +300,24 @@ def _used_ids(tokenizer, format: SequenceFormat, rows: Iterable[tuple[str, ...]]
     for texts in rows:
         used.update(format.text_ids(texts))
     return used
+
+
+def _prepared(model, tokenizer, format: SequenceFormat, args: ModelArguments):
+    """Adds the per-sample loss and, if asked to, adapters; forgets the model's own generation settings."""
+    add_per_sample_nll(model)
+    # `generate` would fill in whatever we do not set (a repetition penalty, ids of the full vocabulary).
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return _add_adapters(model, format, args)
+
+
+def _unknown_id(tokenizer) -> int | None:
+    """The id that stands for unknown tokens; none where it means something else too, as in GPT-2."""
+    meaningful = (tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.pad_token_id)
+    return None if tokenizer.unk_token_id in meaningful else tokenizer.unk_token_id
 
 
 def _add_adapters(model, format: SequenceFormat, args: ModelArguments):

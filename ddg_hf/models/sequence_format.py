@@ -96,7 +96,11 @@ class SequenceFormat:
 
     def text_ids(self, texts: tuple[str, ...]) -> list[int]:
         """Full-vocabulary ids of the target: the texts, separated, and the end token unless they were cut."""
-        columns = [self.tokenizer(" " + text.strip(), add_special_tokens=False).input_ids for text in texts]
+        # A text that spells a control token, `<sep>` say, is still text.
+        columns = [
+            self.tokenizer(" " + text.strip(), add_special_tokens=False, split_special_tokens=True).input_ids
+            for text in texts
+        ]
         cut = False
         while sum(map(len, columns)) > self.max_length:
             max(columns, key=len).pop()
@@ -105,6 +109,10 @@ class SequenceFormat:
         for column in columns[1:]:
             ids = ids + [self.separator_id] + column
         return ids if cut else ids + [self.eos_id]
+
+    def is_covered(self, texts: tuple[str, ...]) -> bool:
+        """Whether the vocabulary has every token of a row."""
+        return self.vocabulary is None or self.vocabulary.covers(self.text_ids(texts))
 
     def decode(self, target: list[int]) -> tuple[str, ...] | None:
         """Reads a sampled target back; `None` if it is malformed (cut, an empty column, a wrong separator)."""

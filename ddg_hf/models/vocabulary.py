@@ -83,6 +83,10 @@ class TrimmedVocabulary:
             return local[local >= 0].tolist()
         return np.where(local >= 0, local, self.unknown_id).tolist()
 
+    def covers(self, ids: Iterable[int]) -> bool:
+        """Whether all full ids are kept."""
+        return bool((self._local[np.asarray(list(ids), dtype=np.int64)] >= 0).all())
+
     def to_full(self, ids: Iterable[int]) -> list[int]:
         """Local to full ids."""
         return self.kept_ids[np.asarray(list(ids), dtype=np.int64)].tolist()

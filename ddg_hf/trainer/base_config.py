@@ -14,8 +14,9 @@ class BaseConfig(TrainingArguments):
     r"""
     Base of the training configurations. Subclass of [`~transformers.TrainingArguments`]; these defaults differ:
     `logging_steps=10`, `remove_unused_columns=False` (samples have columns of their own),
-    `logging_nan_inf_filter=False` (a loss that is not finite is an error here), `save_total_limit=2`, and
-    `use_cpu=True` on a machine without an accelerator.
+    `logging_nan_inf_filter=False` (a loss that is not finite is an error here), `save_total_limit=2`,
+    `ddp_broadcast_buffers=False` (the buffers of language models are constants), and `use_cpu=True` on a machine
+    without an accelerator.
 
     Parameters:
         overwrite (`bool`, *optional*, defaults to `False`):
@@ -39,6 +40,9 @@ class BaseConfig(TrainingArguments):
         default=False, metadata={"help": "Keep False: a loss that is not finite is an error."}
     )
     save_total_limit: int | None = field(default=2, metadata={"help": "Number of checkpoints that are kept."})
+    ddp_broadcast_buffers: bool | None = field(
+        default=False, metadata={"help": "Keep False: the buffers of language models are constants."}
+    )
     overwrite: bool = field(default=False, metadata={"help": "Replace a finished run in output_dir."})
     tokens_per_micro_batch: int = field(
         default=4096, metadata={"help": "Upper bound of the padded tokens in one forward pass of the generator."}

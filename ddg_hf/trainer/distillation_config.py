@@ -30,7 +30,8 @@ class DistillationConfig(BaseConfig):
         learner_learning_rate (`float`, *optional*, defaults to `1e-4`):
             Learning rate of the learner (AdamW).
         synthetic_per_class (`int`, *optional*, defaults to `64`):
-            Synthetic rows per label in one generator update, one from each of as many k-means clusters of the pool.
+            Synthetic rows per label in one generator update, one from each of as many k-means clusters of the pool;
+            at most half of the class, two at least.
         pool_per_class (`int`, *optional*, defaults to `640`):
             Synthetic rows per label that are sampled at a time.
         generate_interval (`int`, *optional*, defaults to `20`):
@@ -61,7 +62,7 @@ class DistillationConfig(BaseConfig):
     learning_rate: float = field(default=3e-7, metadata={"help": "Initial learning rate of the generator."})
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "Learning rate schedule."})
     max_steps: int = field(default=20_000, metadata={"help": "Number of generator updates."})
-    per_device_train_batch_size: int = field(default=1, metadata={"help": "Not used: see synthetic_per_class."})
+    per_device_train_batch_size: int = field(default=1, metadata={"help": "Must be 1: see synthetic_per_class."})
     inner_steps: int = field(default=10, metadata={"help": "Generator updates along one learner trajectory."})
     learner_steps: int = field(default=20, metadata={"help": "Learner updates between two generator updates."})
     learner_batch_size: int = field(default=64, metadata={"help": "Real rows in one learner update."})
@@ -93,6 +94,10 @@ class DistillationConfig(BaseConfig):
         for name in positive.split():
             if getattr(self, name) <= 0:
                 raise UserError(f"--{name} must be positive, got {getattr(self, name)}")
+        if self.per_device_train_batch_size != 1:
+            raise UserError("--per_device_train_batch_size must be 1 here; the batch is --synthetic_per_class")
+        if self.synthetic_per_class < 2:
+            raise UserError("--synthetic_per_class must be at least 2: one row alone has no weight to learn")
         if not 0 <= self.ema_decay < 1:
             raise UserError(f"--ema_decay must lie in [0, 1), got {self.ema_decay}")
         if self.pool_per_class < self.synthetic_per_class:

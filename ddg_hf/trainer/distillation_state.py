@@ -116,12 +116,12 @@ class SyntheticPool:
     Args:
         format ([`SequenceFormat`]): reads targets back.
         args ([`DistillationConfig`]): sizes, seed.
-        rows_per_class (`int`): clusters of a label, and so rows of a batch.
+        rows_per_class (`Sequence[int]`): clusters of each label, and so rows of a batch.
         sample (`Callable`): `(num_per_label, *seed_parts, labels=...) -> {label: targets}`.
         embed (`Callable`): embeds rows, `[N, H]`.
     """
 
-    def __init__(self, format: SequenceFormat, args, rows_per_class: int, sample: Callable, embed: Callable):
+    def __init__(self, format: SequenceFormat, args, rows_per_class: Sequence[int], sample: Callable, embed: Callable):
         self.format, self.args, self.sample, self.embed = format, args, sample, embed
         self.rows_per_class = rows_per_class
         self.round = -1
@@ -166,7 +166,9 @@ class SyntheticPool:
         for label, rows in targets.items():
             self.rows[label] = [self.format.decode(row) for row in rows]
             self.clusters[label] = k_means_clusters(
-                self.embed(self.rows[label]), self.rows_per_class, seed=stable_seed(round, label) % 2**31
+                self.embed(self.rows[label]),
+                self.rows_per_class[label],
+                seed=stable_seed(self.args.seed, round, label) % 2**31,
             )
 
     def batch(self, step: int) -> dict[int, list[int]]:

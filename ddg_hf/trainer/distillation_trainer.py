@@ -2,6 +2,7 @@
 """Distillation of a generator by gradient matching."""
 
 import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -107,9 +108,11 @@ class DistillationTrainer(GeneratorTrainer):
             **kwargs,
         )
         self.num_labels = generator.format.num_labels
-        # At most half of the smallest class, as for the real rows.
-        smallest = int(np.bincount(train_labels, minlength=self.num_labels).min())
-        synthetic_per_class = max(1, min(args.synthetic_per_class, smallest // 2))
+        if learner.model.dtype != torch.float32:
+            raise UserError("the student's moving average needs a float32 learner; drop --learner_dtype")
+        # At most half of a class, as for the real rows.
+        counts = np.bincount(train_labels, minlength=self.num_labels)
+        synthetic_per_class = [max(2, min(args.synthetic_per_class, int(count) // 2)) for count in counts]
         self.encoder = encoder
         self.trajectory = LearnerTrajectory(learner, train_rows, train_labels, args)
         self.teacher_sets = build_teacher_sets(
@@ -175,6 +178,8 @@ class DistillationTrainer(GeneratorTrainer):
 
     def _split(self, lengths: Sequence[int]) -> list[list[int]]:
         """Length-sorted micro-batches, at least one for each accumulation step."""
+        if not lengths:
+            raise UserError("there are more processes than synthetic rows; start fewer or raise --synthetic_per_class")
         micro_batches = self.micro_batches(lengths)
         while len(micro_batches) < self.args.gradient_accumulation_steps:
             largest = max(range(len(micro_batches)), key=lambda i: len(micro_batches[i]))
@@ -375,7 +380,9 @@ class DistillationTrainer(GeneratorTrainer):
         # The same on all processes: learner and pool are replicated.
         if self.args.should_save:
             tensors, trajectory = self.trajectory.state_dict()
-            save_file(tensors, Path(output_dir) / STATE_TENSORS)
+            temporary = Path(output_dir) / f".{STATE_TENSORS}"
+            save_file(tensors, temporary)
+            os.replace(temporary, Path(output_dir) / STATE_TENSORS)
             write_json(Path(output_dir) / STATE_JSON, {"trajectory": trajectory, "pool": self.pool.state_dict()})
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:

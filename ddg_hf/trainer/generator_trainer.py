@@ -61,8 +61,12 @@ class GeneratorTrainer(Trainer):
             data_collator=data_collator,
             **kwargs,
         )
-        # The losses here are means over the whole accumulated batch.
-        self.loss_is_scaled_for_ga = True
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            raise UserError("sharded training (FSDP, DeepSpeed) is not supported yet; use accelerate_configs/ddp.yaml")
+        if args.n_gpu > 1:
+            raise UserError(
+                f"this process sees {args.n_gpu} GPUs; start it with `accelerate launch` or set CUDA_VISIBLE_DEVICES=0"
+            )
 
     # ---- forward and backward ----
 
@@ -72,8 +76,7 @@ class GeneratorTrainer(Trainer):
 
     def backward(self, loss: torch.Tensor) -> None:
         """Backward pass through accelerate; the loss is already scaled for accumulation and processes."""
-        kwargs = {"scale_wrt_gas": False} if self.is_deepspeed_enabled else {}
-        self.accelerator.backward(loss, **kwargs)
+        self.accelerator.backward(loss)
 
     def sync_context(self, model, last: bool):
         """Gradients synchronise on the last micro-batch only."""
@@ -105,23 +108,26 @@ class GeneratorTrainer(Trainer):
                 label,
                 chunk,
                 *seed_parts,
-                num_rows=min(CHUNK_SIZE, num_per_label - chunk * CHUNK_SIZE),
                 top_p=self.args.top_p,
                 temperature=self.args.sampling_temperature,
                 model=model,
             )
             mine.append(((label, chunk), rows))
         gathered = dict(gather_object(mine)) if self.args.world_size > 1 else dict(mine)
-        return {y: [row for c in range(-(-num_per_label // CHUNK_SIZE)) for row in gathered[y, c]] for y in labels}
+        joined = {y: [row for c in range(-(-num_per_label // CHUNK_SIZE)) for row in gathered[y, c]] for y in labels}
+        return {label: rows[:num_per_label] for label, rows in joined.items()}
 
     def measure_generator(self) -> dict[str, float]:
         """Held-out NLL (nats per token), label consistency, malformed rate; keys without prefix."""
         metrics = {}
         if self.eval_rows:
-            encode = self.generator.format.encode
-            pairs = zip(self.eval_rows[:512], self.eval_labels[:512], strict=True)
-            samples = [sample for row, label in pairs if (sample := encode(row, label)).target]
-            metrics["nll"] = self.generator.nll(samples, self.args.tokens_per_micro_batch).mean().item()
+            format = self.generator.format
+            pairs = list(zip(self.eval_rows[:512], self.eval_labels[:512], strict=True))
+            # Rows with a token that a trimmed vocabulary lacks have no likelihood under it.
+            samples = [format.encode(row, label) for row, label in pairs if format.is_covered(row)]
+            metrics["rows_outside_vocabulary"] = 1 - len(samples) / len(pairs)
+            if samples:
+                metrics["nll"] = self.generator.nll(samples, self.args.tokens_per_micro_batch).mean().item()
         if self.args.probe_samples:
             targets = self.sample_targets(self.args.probe_samples, self.args.seed, "probe")
             decoded = [(self.generator.format.decode(t), y) for y, rows in targets.items() for t in rows]
@@ -170,7 +176,7 @@ class GeneratorTrainer(Trainer):
             self.generator.save_pretrained(output_dir, state_dict=state_dict, model=model)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model=None) -> None:
-        if self.is_fsdp_enabled or hasattr(self.model, "merge_and_unload"):
+        if hasattr(self.model, "merge_and_unload"):
             return super()._load_from_checkpoint(resume_from_checkpoint, model)
         files = sorted(Path(resume_from_checkpoint).glob("model*.safetensors"))
         if not files:
@@ -196,7 +202,6 @@ class GeneratorTrainer(Trainer):
         # Without these the first loss that is logged after a resume would be another one.
         state = {
             "tr_loss": self._tr_loss.item(),
-            "total_loss": self._total_loss_scalar,
             "last_logged": self._globalstep_last_logged,
             "running": dict(self._running),
         }
@@ -214,7 +219,8 @@ class GeneratorTrainer(Trainer):
         """Called by the first training step: Trainer has set its accumulators to zero after loading a checkpoint."""
         if self._restored is not None:
             self._tr_loss.fill_(self._restored["tr_loss"])
-            self._total_loss_scalar = self._restored["total_loss"]
+            # Trainer reports the mean over the steps of this call: the loss of earlier ones must not count.
+            self._total_loss_scalar = -self._restored["tr_loss"]
             self._globalstep_last_logged = self._restored["last_logged"]
             self._running = defaultdict(list, self._restored["running"])
             self._restored = None

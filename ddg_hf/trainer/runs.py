@@ -50,9 +50,10 @@ def run_training(trainer, stage: str, arguments: list, **provenance) -> dict[str
     args = trainer.args
     output_dir = Path(args.output_dir)
     checkpoint = find_checkpoint(args.output_dir, args.resume_from_checkpoint)
-    if checkpoint is None and args.should_save and output_dir.is_dir():
-        for old in [output_dir / METADATA_FILE, *output_dir.glob("checkpoint-*")]:
-            shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
+    if args.should_save and output_dir.is_dir():
+        (output_dir / METADATA_FILE).unlink(missing_ok=True)  # from here on it is not finished
+        if checkpoint is None:
+            _remove_run(output_dir)
     start = time.time()
     trainer.train(resume_from_checkpoint=checkpoint)
     seconds = time.time() - start
@@ -73,12 +74,27 @@ def run_training(trainer, stage: str, arguments: list, **provenance) -> dict[str
     return metrics
 
 
+def _remove_run(output_dir: Path) -> None:
+    """Removes the checkpoints and model files of the run that is overwritten."""
+    for directory in output_dir.glob("checkpoint-*"):
+        shutil.rmtree(directory)
+    for pattern in ("*.safetensors", "*.safetensors.index.json", "*config.json", "tokenizer*", "trainer_state.json"):
+        for file in output_dir.glob(pattern):
+            file.unlink()
+
+
 def _save_final(trainer, output_dir: Path) -> None:
     """Saves the model under a temporary name and moves the whole files to their places."""
+    if not trainer.args.should_save:
+        trainer.save_model(str(output_dir), _internal_call=True)
+        return
     output_dir.mkdir(parents=True, exist_ok=True)
-    temporary = tempfile.mkdtemp(prefix=".final.", dir=output_dir) if trainer.args.should_save else str(output_dir)
-    trainer.save_model(temporary, _internal_call=True)
-    if trainer.args.should_save:
-        for file in Path(temporary).iterdir():
+    temporary = Path(tempfile.mkdtemp(prefix=".final.", dir=output_dir))
+    try:
+        trainer.save_model(str(temporary), _internal_call=True)
+        for file in temporary.iterdir():
+            if (output_dir / file.name).is_dir():
+                shutil.rmtree(output_dir / file.name)
             os.replace(file, output_dir / file.name)
-        os.rmdir(temporary)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

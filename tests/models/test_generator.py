@@ -79,7 +79,7 @@ def test_save_and_load_round_trip(architecture, trim, tmp_path):
     loaded = Generator.load(str(tmp_path / "out"), GeneratorArguments())
     assert (loaded.vocabulary is None) == (not trim)
     assert torch.equal(loaded.nll(samples_of(loaded)), generator.nll(samples_of(generator)))
-    assert loaded.sample(0, 0, 1, num_rows=4) == generator.sample(0, 0, 1, num_rows=4)
+    assert loaded.sample(0, 0, 1) == generator.sample(0, 0, 1, num_rows=4)
     # And again: a second save is the first.
     loaded.save_pretrained(tmp_path / "again")
     with (
@@ -159,19 +159,19 @@ def test_spare_embedding_rows_are_used_and_never_shrunk(tmp_path):
 @pytest.mark.parametrize("trim", [True, False])
 def test_sampling_is_keyed_by_its_seed_parts(spec, trim, tmp_path):
     generator = make_generator(tmp_path, spec=spec, trim_vocabulary=trim)
-    first = generator.sample(0, 0, 42, "round", 1, num_rows=6)
+    first = generator.sample(0, 0, 42, "round", 1)
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
     torch.rand(3)
     state = torch.get_rng_state()
-    again = generator.sample(0, 0, 42, "round", 1, num_rows=6)
+    again = generator.sample(0, 0, 42, "round", 1)
     assert torch.equal(torch.get_rng_state(), state) and not torch.equal(state, torch_state)
     assert (np.random.get_state()[1] == numpy_state).all()
     assert again == first
     for other in (
-        generator.sample(1, 0, 42, "round", 1, num_rows=6),
-        generator.sample(0, 1, 42, "round", 1, num_rows=6),
-        generator.sample(0, 0, 42, "round", 2, num_rows=6),
-        generator.sample(0, 0, 43, "round", 1, num_rows=6),
+        generator.sample(1, 0, 42, "round", 1),
+        generator.sample(0, 1, 42, "round", 1),
+        generator.sample(0, 0, 42, "round", 2),
+        generator.sample(0, 0, 43, "round", 1),
     ):
         assert other != first
 
@@ -185,7 +185,7 @@ def test_control_tokens_never_occur_in_samples(spec, tmp_path):
     direction = generator.model.get_output_embeddings().weight[control].detach().mean(0)
     with torch.no_grad():
         generator.model.transformer.ln_f.bias.copy_(direction * 50)
-    rows = generator.sample(0, 0, 1, num_rows=32)
+    rows = generator.sample(0, 0, 1)
     assert not {token for row in rows for token in row} & set(control)
     assert all(len(row) <= spec.max_length + len(spec.text_columns) for row in rows)
 
@@ -203,11 +203,11 @@ def test_samples_end_with_their_first_end_token(tmp_path):
 def test_settings_of_the_base_checkpoint_do_not_leak_into_sampling(tmp_path):
     """Instruction-tuned checkpoints carry generation settings of their own."""
     arguments = GeneratorArguments(generator=save_base(tmp_path))
-    expected = Generator.create(arguments, SINGLE, SINGLE_ROWS).sample(0, 0, 1, num_rows=8)
+    expected = Generator.create(arguments, SINGLE, SINGLE_ROWS).sample(0, 0, 1)
     config = {"do_sample": True, "repetition_penalty": 3.0, "min_p": 0.5, "top_k": 1, "no_repeat_ngram_size": 1}
     (tmp_path / "generation_config.json").write_text(json.dumps({**config, "suppress_tokens": [5, 6, 7, 8]}))
     generator = Generator.create(arguments, SINGLE, SINGLE_ROWS)
-    assert generator.sample(0, 0, 1, num_rows=8) == expected
+    assert generator.sample(0, 0, 1) == expected
 
 
 def test_saved_generation_config_is_in_full_ids(tmp_path):
@@ -231,7 +231,7 @@ def test_tokenizers_without_some_special_tokens(missing, tmp_path):
     generator.save_pretrained(tmp_path / "out")
     loaded = Generator.load(str(tmp_path / "out"), GeneratorArguments())
     assert torch.equal(loaded.nll(samples), before)
-    assert len(loaded.sample(2, 0, 1, num_rows=3)) == 3
+    assert len(loaded.sample(2, 0, 1)) == 3
 
 
 def test_tokenizer_without_end_token_is_an_error(tmp_path):
@@ -248,7 +248,7 @@ def test_texts_longer_than_the_positions_are_an_error(tmp_path):
         Generator.create(GeneratorArguments(generator=base), SINGLE, SINGLE_ROWS)
     assert "\n" not in str(error.value)
     generator = Generator.create(GeneratorArguments(generator=base), SINGLE, SINGLE_ROWS, max_length=18)
-    assert len(generator.sample(0, 0, 1, num_rows=2)) == 2
+    assert len(generator.sample(0, 0, 1)) == 2
 
 
 def test_tiny_generator_from_the_text_of_the_task():
@@ -313,3 +313,14 @@ def test_lora_trains_and_saves_a_merged_checkpoint(architecture, tmp_path):
     assert plain.config.vocab_size == len(generator.tokenizer)
     loaded = Generator.load(str(tmp_path / "out"), GeneratorArguments())
     torch.testing.assert_close(loaded.nll(samples), trained, rtol=1e-4, atol=1e-4)
+
+
+def test_end_token_never_stands_for_unknown_tokens(tmp_path):
+    """GPT-2's unknown token is its end token; a held-out word must not end the text."""
+    tokenizer = tiny_models.build_tiny_tokenizer()
+    tokenizer.unk_token = tokenizer.eos_token
+    arguments = GeneratorArguments(generator=save_base(tmp_path, tokenizer=tokenizer))
+    generator = Generator.create(arguments, SINGLE, [("the film",)])
+    assert generator.format.is_covered(("the film",))
+    assert not generator.format.is_covered(("zebra quartz",))
+    assert generator.format.encode(("zebra quartz",), 0).target.count(generator.format.eos) == 1

@@ -150,3 +150,10 @@ def test_torn_file_is_an_error(tmp_path):
     (tmp_path / FORMAT_FILE).write_text('{"label_names": [')
     with pytest.raises(UserError, match="not valid JSON"):
         SequenceFormat.load(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["a <sep> b", "the <label_1> token", "it ends </s> here", "<label_0>"])
+def test_texts_that_spell_control_tokens_are_texts(single, text):
+    encoded = single.encode((text,), 0)
+    assert not set(encoded.target[:-1]) & {*single.label_ids, single.separator_id, single.eos_id}
+    assert single.decode(encoded.target) == (text,)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ddg_hf.errors import UserError
+from ddg_hf.models.sequence_format import EncodedText
 from ddg_hf.trainer.distillation_config import DistillationConfig
 from ddg_hf.trainer.runs import run_training
 from tests.trainer import helpers
@@ -249,3 +250,56 @@ def test_roberta_type_learner(trained, pretrained, tmp_path):
 test_roberta_type_learner = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")(
     test_roberta_type_learner
 )
+
+
+@pytest.mark.parametrize("student", ["ema", "shared"])
+def test_one_update_has_the_gradient_of_the_plain_formulation(pretrained, tmp_path, student):
+    """The trainer's whole step against double backward through w, with every learner gradient formed."""
+    trainer = make_distillation_trainer(pretrained, tmp_path / "run", student=student, temperature=0.5)
+    trainer.state.global_step = 1  # inner step 1: the moving average differs from the learner
+    loss = trainer.training_step(trainer.model, {})
+    ours = {n: p.grad.clone() for n, p in trainer.model.named_parameters() if p.grad is not None}
+
+    trajectory, pool = trainer.trajectory, trainer.pool
+    trajectory.move_to(0, 1)
+
+    def head_gradient(learner, rows, labels, weights):
+        batch = learner.tokenizer([text for (text,) in rows], padding=True, return_tensors="pt")
+        losses = torch.nn.functional.cross_entropy(learner.model.eval()(**batch).logits, labels, reduction="none")
+        parameters = list(learner.head.parameters())
+        gradients = [torch.autograd.grad(loss, parameters, retain_graph=True) for loss in losses]
+        return weights @ torch.stack([torch.cat([g.flatten() for g in each]) for each in gradients])
+
+    real_rows, _ = helpers.make_rows(60, relevant=0.9, seed=2)
+    matching = []
+    for label, chosen in pool.batch(1).items():
+        teacher = trainer._teacher_rows(0, 1)[label]
+        labels = torch.full((len(teacher),), label)
+        weights_R = torch.full((len(teacher),), 1 / len(teacher))
+        g_real = head_gradient(trajectory.learner, [real_rows[i] for i in teacher], labels, weights_R)
+        samples = [EncodedText(trainer.generator.format.prefix(label), pool.targets[label][i]) for i in chosen]
+        nll = trainer.model(**trainer.generator.collate(samples))["nll"]
+        w = torch.softmax(-nll / 0.5, dim=0)
+        rows = [pool.rows[label][i] for i in chosen]
+        g_syn = head_gradient(trajectory.student, rows, torch.full((len(rows),), label), w)
+        matching.append(1 - torch.cosine_similarity(g_real, g_syn, dim=0))
+    expected_loss = torch.stack(matching).mean()
+    assert loss.item() == pytest.approx(expected_loss.item(), abs=1e-5)
+    names, parameters = zip(*[(n, p) for n, p in trainer.model.named_parameters() if n in ours], strict=True)
+    expected = torch.autograd.grad(expected_loss, parameters)
+    difference = torch.cat([(ours[n] - g).flatten() for n, g in zip(names, expected, strict=True)]).norm()
+    norm = torch.cat([g.flatten() for g in expected]).norm()
+    assert norm > 0
+    assert difference / norm < 1e-2  # float32; the closed forms are compared in float64 elsewhere
+
+
+def test_batch_of_several_rows_per_device_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="must be 1"):
+        DistillationConfig(output_dir=str(tmp_path), per_device_train_batch_size=4)
+
+
+def test_half_precision_learner_is_an_error(pretrained, tmp_path):
+    learner = helpers.make_learner()
+    learner.model.bfloat16()
+    with pytest.raises(UserError, match="float32"):
+        make_distillation_trainer(pretrained, tmp_path / "run", learner=learner)

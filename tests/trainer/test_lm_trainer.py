@@ -116,6 +116,10 @@ def test_resuming_is_the_same_run(make_trainer, tmp_path, accumulation):
     assert resumed.state.global_step == 6
     assert_equal(weights(resumed), weights(straight))
     assert logged(resumed) == logged(straight)
+    # The mean over the steps of the call alone, not over those before it too.
+    losses = [line["loss"] for line in logged(straight)]
+    reported = resumed.state.log_history[-1]["train_loss"]
+    assert min(losses[1:]) * 0.9 < reported < max(losses[1:]) * 1.1
 
 
 # peft reads a property of the model that transformers has renamed.
@@ -177,7 +181,7 @@ def test_run_writes_a_whole_directory_without_pickled_arguments(make_trainer, tm
     assert find_checkpoint(str(run), "true").endswith("checkpoint-6")
 
 
-def test_a_new_run_removes_old_checkpoints(make_trainer, tmp_path):
+def test_an_overwriting_run_removes_old_checkpoints(make_trainer, tmp_path):
     run_training(make_trainer(save_strategy="steps", save_steps=2), "pretrain", [])
     assert {p.name for p in (tmp_path / "run").glob("checkpoint-*")} == {"checkpoint-4", "checkpoint-6"}
     run_training(make_trainer(), "pretrain", [])
