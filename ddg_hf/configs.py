@@ -219,7 +219,7 @@ class RecipeParser(HfArgumentParser):
             values = load_yaml(config)
             for key in values:
                 if key not in fields:
-                    raise UserError(f"{config}: unknown key '{key}'.{closest(key, fields)}")
+                    raise UserError(f"{config}: unknown key '{key}'.{closest(str(key), fields)}")
             # As flags before the command line's own, so that types and choices are checked and the last one wins.
             argv = self._as_flags(values) + argv
         namespace, unknown = self.parse_known_args(argv)
@@ -271,6 +271,8 @@ def load_yaml(path: str) -> dict[str, Any]:
         raise UserError(f"config file '{path}' does not exist")
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path} as UTF-8 text: {error}") from error
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if values is None:

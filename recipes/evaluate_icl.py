@@ -4,12 +4,12 @@ Measure what demonstrations are worth in the prompt of a language model.
 
 Distilled sets, from a directory that `ddg-hf generate` wrote or from the Hub:
 
-    python recipes/evaluate_icl.py --task sst2 --model Qwen/Qwen2.5-0.5B --distilled runs/sst2/distilled \
+    ddg-hf evaluate-icl --task sst2 --model Qwen/Qwen2.5-0.5B --distilled runs/sst2/distilled \
         --dpc 5 10 --output_dir runs/sst2/icl
 
 Rows of the training split to compare with (`balanced`, `random`, `k_centers`, or `zero_shot`):
 
-    python recipes/evaluate_icl.py --task sst2 --model Qwen/Qwen2.5-0.5B --demonstrations balanced \
+    ddg-hf evaluate-icl --task sst2 --model Qwen/Qwen2.5-0.5B --demonstrations balanced \
         --dpc 5 --num_sets 5 --test_number 300 --output_dir runs/sst2/icl_balanced
 
 Writes `results.json` (a row per set and order, and aggregates with 95 % intervals), `predictions.parquet` (a row per
@@ -18,7 +18,7 @@ query) and, last, `metadata.json`. All options: `--help`.
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ddg_hf.configs import DataArguments, ICLModelArguments, LearnerArguments, RecipeParser, RunArguments
 from ddg_hf.data.samplers import stable_seed
@@ -31,18 +31,6 @@ def _split(data, name: str):
     if name not in data:
         raise UserError(f"there is no split '{name}'.{closest(name, data)} There are {', '.join(data)}.")
     return data[name]
-
-
-def _cached(embed: Callable) -> Callable:
-    """The training rows are the same for every number of demonstrations: they are embedded once."""
-    results = []
-
-    def embed_once(rows):
-        if not results:
-            results.append(embed(rows))
-        return results[0]
-
-    return embed_once
 
 
 def demonstration_sets(
@@ -60,7 +48,7 @@ def demonstration_sets(
     if kind == "k_centers":
         from ddg_hf.models.encoder import TextEncoder
 
-        embed = _cached(TextEncoder(learner_arguments, rows=[texts for texts, _ in rows]).embed)
+        embed = TextEncoder(learner_arguments, rows=[texts for texts, _ in rows]).embed
     dpc = arguments.dpc
     if dpc is None and arguments.distilled is None and arguments.rounds is not None:
         dpc = [arguments.rounds]

@@ -120,6 +120,8 @@ def test_null_leaves_an_optional_field_empty(parse):
         ("temperature: 0", [], "--temperature must be positive"),
         ("- a\n- b", [], "list"),
         ("a: [", [], "not valid YAML"),
+        ("1: x", [], "unknown key '1'"),
+        ("on: x", [], "unknown key 'True'"),
     ],
 )
 def test_mistakes_are_one_line(parse, yaml, argv, message):
@@ -132,6 +134,14 @@ def test_mistakes_are_one_line(parse, yaml, argv, message):
 def test_missing_config_file(argv):
     with pytest.raises(UserError, match="no/such.yaml|--config needs"):
         RecipeParser((DataArguments,)).parse(argv)
+
+
+def test_yaml_that_is_not_utf_8(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_bytes("task: é".encode("latin-1"))
+    with pytest.raises(UserError, match="config.yaml as UTF-8") as error:
+        load_yaml(str(path))
+    assert "\n" not in str(error.value)
 
 
 def test_fields_that_are_set_by_us_are_no_flags(parse):

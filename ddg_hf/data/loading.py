@@ -35,6 +35,8 @@ VALIDATION_SHARE = 0.1
 # Names under which other people's data has our splits.
 _SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 _FILE_TYPES = (".parquet", ".csv", ".tsv", ".json", ".jsonl")
+# Columns that loaded data and distilled sets have beside the text columns.
+_RESERVED_COLUMNS = ("label", "set", "generator_loss")
 
 
 def load_data(
@@ -67,7 +69,8 @@ def load_data(
 
     Raises:
         UserError: The arguments do not fit together, something does not exist or cannot be read, or the data has a
-            missing column, an empty split, a missing value, or a label that is not among the label names.
+            missing column, an empty split, a missing value, a label that is not among the label names, a class
+            without a row in train, or a text column called `label`, `set` or `generator_loss`.
     """
     if (task is None) == (dataset is None):
         raise UserError("Give either 'task' (a registered task) or 'dataset' (any other data), one of the two.")
@@ -85,14 +88,20 @@ def load_data(
             raise UserError(f"Say which columns of '{dataset}' hold the text: 'text_columns' is missing.")
         text_columns = (text_columns,) if isinstance(text_columns, str) else tuple(text_columns)
         column = label_column or "label"
-        if len({*text_columns, column, "label"}) < len(text_columns) + 1 + (column != "label"):
+        if len({*text_columns, column}) <= len(text_columns):
             raise UserError(
                 f"The text columns {', '.join(text_columns)} must differ from each other and from the label."
+            )
+        reserved = next((name for name in text_columns if name in _RESERVED_COLUMNS), None)
+        if reserved is not None:
+            raise UserError(
+                f"The text column '{reserved}' has the name of a column of distilled sets; rename it in the data."
             )
         splits = _read_dataset(dataset, text_columns)
         spec = _custom_spec(_stem(dataset), splits, text_columns, column, label_names)
         splits = _without_unlabelled(splits, column)
     result = {split: standardise(rows, spec, split, column) for split, rows in splits.items()}
+    _check_every_class(result["train"], spec)
     if "validation" not in result:
         result["train"], result["validation"] = _set_aside(result["train"], seed)
     return spec, DatasetDict({split: result[split] for split in _SPLIT_NAMES if split in result})
@@ -247,6 +256,18 @@ def _without_unlabelled(splits: dict[str, Dataset], column: str) -> dict[str, Da
         else:
             kept[split] = rows
     return kept
+
+
+def _check_every_class(train: Dataset, spec: TaskSpec) -> None:
+    """Raises `UserError` if a class has no row in train: nothing can be learnt about it."""
+    counts_K = np.bincount(column_values(train, "label").to_numpy(), minlength=spec.num_labels)
+    absent = [name for name, count in zip(spec.label_names, counts_K, strict=True) if not count]
+    if absent:
+        more = f" (and of {len(absent) - 1} others)" if len(absent) > 1 else ""
+        raise UserError(
+            f"Split 'train' of '{spec.name}' has no row of class '{absent[0]}'{more}: add some, or leave the class "
+            "out of the label names."
+        )
 
 
 # Splitting

@@ -18,11 +18,9 @@ from ddg_hf.data.rows import rows_and_labels
 from ddg_hf.data.samplers import stable_seed
 from ddg_hf.data.tasks import TaskSpec
 from ddg_hf.errors import UserError, closest
+from ddg_hf.evaluation.arguments import KINDS
 from ddg_hf.evaluation.icl.prompts import Demonstration, Texts, round_robin
 from ddg_hf.selection import select_k_centers, select_random
-
-REAL_ROWS = ("random", "balanced", "k_centers")
-KINDS = ("zero_shot", *REAL_ROWS)
 
 Embed = Callable[[list[Texts]], np.ndarray]
 
@@ -261,7 +259,7 @@ def select_sets(
         dpc: Rows per class; by default all configurations of `distilled`, or 5.
         num_sets: Number of sets; by default all of `distilled`, or 5 draws.
         seed: Seed of the draws.
-        embed: Embeds rows, for `k_centers`.
+        embed: Embeds rows, for `k_centers`. Called once, whatever the number of `dpc`.
 
     Raises:
         UserError: there are fewer distilled sets than `num_sets`, and as [`load_distilled`] and [`draw_sets`] do.
@@ -275,9 +273,22 @@ def select_sets(
         return sets
     if kind == "zero_shot":
         return {0: draw_sets(kind, [], spec, 0, 1, seed)}
+    embed = embed and _once(embed)
     return {
         n: draw_sets(kind, train, spec, n, num_sets or DEFAULT_DRAWS, seed, embed) for n in dpc or [DEFAULT_PER_CLASS]
     }
+
+
+def _once(embed: Embed) -> Embed:
+    """The training rows are the same for every number of rows per class: they are embedded once."""
+    results: list[np.ndarray] = []
+
+    def embed_once(rows: list[Texts]) -> np.ndarray:
+        if not results:
+            results.append(embed(rows))
+        return results[0]
+
+    return embed_once
 
 
 # Queries

@@ -11,57 +11,33 @@ import torch
 from ..data.tasks import TaskSpec
 from ..errors import UserError
 from ..models.learner import Learner
+from .arguments import DemonstrationArguments
 from .demonstrations import DemonstrationSet
 from .metrics import compute_metrics
 from .statistics import crossed_bootstrap, mean_interval
 
 
 @dataclass
-class LearnerEvaluationArguments:
+class LearnerEvaluationArguments(DemonstrationArguments):
     """
-    Which sets classifiers are trained on, how, and what they are tested on.
+    Which sets classifiers are trained on, how, and what they are tested on. The fields of
+    [`~ddg_hf.evaluation.arguments.DemonstrationArguments`] describe the sets and the test rows.
 
     Parameters:
-        distilled (`str`, *optional*):
-            Directory or Hub id of distilled sets; all sets of each configuration are evaluated.
-        demonstrations (`str`, *optional*, defaults to `"balanced"` without `distilled`):
-            Rows of the training split instead: `balanced`, `random` or `k_centers`.
-        dpc (`list[int]`, *optional*):
-            Rows per class: configurations of `distilled` (default: all there are), or rows to draw (default: 5).
-        num_sets (`int`, *optional*):
-            Number of sets: the first so many distilled sets (default: all), or draws of training rows (default: 5).
         num_seeds (`int`, *optional*, defaults to `5`):
             Classifiers trained on each set, from different heads and batch orders.
         train_steps (`int`, *optional*, defaults to `200`): Updates of a classifier.
         learning_rate (`float`, *optional*, defaults to `1e-4`): Learning rate of a classifier (AdamW).
         batch_size (`int`, *optional*, defaults to `64`): Rows in one update, at most the whole set.
-        split (`str`, *optional*, defaults to `"validation"`): Split on which classifiers are tested.
-        test_number (`int`, *optional*):
-            Test rows, drawn with the classes as equal as possible. The whole split by default.
     """
 
-    distilled: str | None = field(default=None, metadata={"help": "Directory or Hub id of distilled sets."})
-    demonstrations: str | None = field(
-        default=None, metadata={"help": "balanced, random or k_centers rows of the training split."}
-    )
-    dpc: list[int] | None = field(default=None, metadata={"help": "Rows per class."})
-    num_sets: int | None = field(default=None, metadata={"help": "Number of sets (default: all, or 5 draws)."})
     num_seeds: int = field(default=5, metadata={"help": "Classifiers trained on each set."})
     train_steps: int = field(default=200, metadata={"help": "Updates of a classifier."})
     learning_rate: float = field(default=1e-4, metadata={"help": "Learning rate of a classifier."})
     batch_size: int = field(default=64, metadata={"help": "Rows in one update."})
-    split: str = field(default="validation", metadata={"help": "Split on which classifiers are tested."})
-    test_number: int | None = field(default=None, metadata={"help": "Test rows (default: the whole split)."})
 
     def __post_init__(self):
-        if self.distilled is not None and self.demonstrations is not None:
-            raise UserError("--distilled and --demonstrations exclude each other: give one of them")
-        if self.distilled is None and self.demonstrations is None:
-            self.demonstrations = "balanced"
-        if self.demonstrations not in (None, "balanced", "random", "k_centers"):
-            raise UserError(
-                f"unknown demonstrations '{self.demonstrations}'; give balanced, random or k_centers, or --distilled"
-            )
+        super().__post_init__()
         for name in ("num_seeds", "train_steps", "learning_rate", "batch_size"):
             if getattr(self, name) <= 0:
                 raise UserError(f"--{name} must be positive, got {getattr(self, name)}")

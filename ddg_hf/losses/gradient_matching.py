@@ -19,7 +19,7 @@ and no g_i is ever formed.
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.func import functional_call, grad, jvp, vmap
+from torch.func import functional_call, grad, jvp
 
 
 def synthetic_weights(nll_B: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
@@ -106,17 +106,6 @@ def directional_derivatives(
     pieces = direction_P.split([value.numel() for value in parameters.values()])
     tangents = {name: piece.view_as(parameters[name]) for name, piece in zip(parameters, pieces, strict=True)}
     return jvp(losses, (parameters,), (tangents,))[1]
-
-
-def per_sample_head_gradients(head: nn.Module, features: torch.Tensor, labels_B: torch.Tensor) -> torch.Tensor:
-    """Every g_i, `[B, P]`: the plain formulation, for tests and for measuring small batches."""
-
-    def loss(parameters, feature, label):
-        logits = functional_call(head, parameters, (feature.unsqueeze(0),))
-        return F.cross_entropy(logits, label.unsqueeze(0))
-
-    gradients = vmap(grad(loss), in_dims=(None, 0, 0))(_parameters(head), features.detach(), labels_B)
-    return torch.cat([value.flatten(1) for value in gradients.values()], dim=1)
 
 
 def matching_loss(g_real_P: torch.Tensor, g_syn_P: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

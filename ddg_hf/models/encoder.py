@@ -9,7 +9,7 @@ from transformers import AutoModel
 
 from ..configs import LearnerArguments
 from ..errors import UserError
-from .loading import load_failure, load_tokenizer
+from .loading import LOAD_ERRORS, load_failure, load_tokenizer
 
 
 class TextEncoder:
@@ -29,14 +29,14 @@ class TextEncoder:
             classifier, tokenizer = tiny_classifier(rows, num_labels=2)
             model = classifier.bert
         else:
-            tokenizer = load_tokenizer(learner_args.learner, learner_args.learner_revision)
+            tokenizer = load_learner_tokenizer(learner_args)
             try:
                 model = AutoModel.from_pretrained(
                     learner_args.learner,
                     revision=learner_args.learner_revision,
                     attn_implementation=learner_args.learner_attn_implementation,
                 )
-            except (OSError, ValueError) as error:
+            except LOAD_ERRORS as error:
                 raise UserError(load_failure(learner_args.learner, "learner", error)) from error
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model, self.tokenizer = model.eval().to(self.device), tokenizer
@@ -67,6 +67,25 @@ class TextEncoder:
             mask = batch["attention_mask"].unsqueeze(-1)
             result[index] = ((hidden * mask).sum(1) / mask.sum(1)).cpu().numpy()
         return result
+
+
+def load_learner_tokenizer(learner_args: LearnerArguments):
+    """
+    Loads the tokenizer of a learner. One without a pad token pads with its end-of-text token; the attention mask keeps
+    padding out of the result.
+
+    Raises:
+        UserError: it cannot be loaded, or has neither token.
+    """
+    tokenizer = load_tokenizer(learner_args.learner, learner_args.learner_revision)
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise UserError(
+                f"the tokenizer of '{learner_args.learner}' has no pad token; set pad_token in its "
+                "tokenizer_config.json to one of its tokens"
+            )
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
 
 
 def encode_rows(tokenizer, rows: Sequence[tuple[str, ...]], max_length: int):

@@ -12,8 +12,8 @@ from transformers import AutoModelForSequenceClassification
 from ..configs import LearnerArguments
 from ..data.samplers import epoch_batch, length_sorted_batches, stable_seed
 from ..errors import UserError
-from .encoder import encode_rows, pad_rows
-from .loading import load_failure, load_tokenizer
+from .encoder import encode_rows, load_learner_tokenizer, pad_rows
+from .loading import LOAD_ERRORS, load_failure
 
 
 class Learner:
@@ -43,13 +43,16 @@ class Learner:
             num_labels (`int`): number of classes.
             rows: real texts; the tokenizer of a tiny learner is trained on them.
             device: where to put it.
+
+        Raises:
+            UserError: it cannot be loaded, its tokenizer cannot pad, or its head is of an unknown kind.
         """
         if args.learner == "tiny":
             from .tiny import tiny_classifier
 
             model, tokenizer = tiny_classifier(rows, num_labels)
         else:
-            tokenizer = load_tokenizer(args.learner, args.learner_revision)
+            tokenizer = load_learner_tokenizer(args)
             try:
                 model = AutoModelForSequenceClassification.from_pretrained(
                     args.learner,
@@ -59,7 +62,7 @@ class Learner:
                     attn_implementation=args.learner_attn_implementation,
                     ignore_mismatched_sizes=True,
                 )
-            except (OSError, ValueError) as error:
+            except LOAD_ERRORS as error:
                 raise UserError(load_failure(args.learner, "learner", error)) from error
         return cls(model.to(device or "cpu"), tokenizer, args.learner_max_length)
 

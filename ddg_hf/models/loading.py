@@ -4,10 +4,14 @@
 import os
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from ..configs import ModelArguments
 from ..errors import UserError
+
+# What `from_pretrained` raises when files are missing, do not fit, are damaged, or need a package that is not there.
+LOAD_ERRORS = (OSError, ValueError, ImportError, SafetensorError)
 
 
 def load_tokenizer(name: str, revision: str = "main"):
@@ -15,7 +19,7 @@ def load_tokenizer(name: str, revision: str = "main"):
     Loads the tokenizer of a Hub id or directory.
 
     Raises:
-        UserError: the directory does not exist or has no tokenizer, or the Hub id cannot be loaded.
+        UserError: the directory does not exist, has no tokenizer or a damaged one, or the Hub id cannot be loaded.
     """
     if os.path.isdir(name) and not any(
         os.path.exists(os.path.join(name, file))
@@ -24,7 +28,7 @@ def load_tokenizer(name: str, revision: str = "main"):
         raise UserError(f"'{name}' has no tokenizer; save the tokenizer beside the model (tokenizer.save_pretrained)")
     try:
         return AutoTokenizer.from_pretrained(name, revision=revision)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # `tokenizers` raises nothing more specific for a damaged file
         raise UserError(load_failure(name, "tokenizer", error)) from error
 
 
@@ -58,7 +62,7 @@ def load_causal_lm(name: str, model_args: ModelArguments):
             attn_implementation=model_args.attn_implementation,
             quantization_config=quantization,
         )
-    except (OSError, ValueError, ImportError) as error:
+    except LOAD_ERRORS as error:
         raise UserError(load_failure(name, "model", error)) from error
     return model.eval(), tokenizer
 
@@ -66,6 +70,10 @@ def load_causal_lm(name: str, model_args: ModelArguments):
 def load_failure(name: str, what: str, error: Exception) -> str:
     """One line on why a model or tokenizer could not be loaded, and what to try."""
     reason = " ".join(str(error).split())[:300]
+    if not isinstance(error, (OSError, ValueError, ImportError)):
+        return f"cannot load the {what} of '{name}': a file of it is damaged or cut short; make it again. {reason}"
+    if isinstance(error, ImportError) or os.path.isdir(name):
+        return f"cannot load the {what} of '{name}': {reason}"
     return (
         f"cannot load the {what} of '{name}': give an existing directory or a Hub id that this machine can reach "
         f"(offline: `ddg-hf models`). {reason}"

@@ -170,14 +170,16 @@ def test_hub_split_map(hub):
         premise=Value("string"), hypothesis=Value("string"), label=ClassLabel(names=list(get_task("mnli").label_names))
     )
     rows = {
-        split: Dataset.from_dict({"premise": [split], "hypothesis": ["b"], "label": [0]}, features=features)
+        split: Dataset.from_dict(
+            {"premise": [split] * 3, "hypothesis": ["b"] * 3, "label": [0, 1, 2]}, features=features
+        )
         for split in ("train", "validation_matched", "validation_mismatched", "test_matched")
     }
     content["dataset"] = DatasetDict(rows)
     _, splits = load_data("mnli")
     assert {split: rows["premise"][:] for split, rows in splits.items()} == {
-        "train": ["train"],
-        "validation": ["validation_matched"],
+        "train": ["train"] * 3,
+        "validation": ["validation_matched"] * 3,
     }
     del rows["validation_matched"]
     content["dataset"] = DatasetDict(rows)
@@ -191,10 +193,13 @@ def test_go_emotions_keeps_rows_with_one_label(hub):
     rows = Dataset.from_dict(
         {"text": list("abcd"), "labels": [[3], [1, 2], [27], []], "id": list("wxyz")}, features=features
     )
-    content["dataset"] = DatasetDict(train=rows, validation=rows, test=rows)
+    every = Dataset.from_dict(
+        {"text": names, "labels": [[i] for i in range(len(names))], "id": names}, features=features
+    )
+    content["dataset"] = DatasetDict(train=every, validation=rows, test=rows)
     _, splits = load_data("go_emotions")
     assert splits["test"][:] == {"text": ["a", "c"], "label": [3, 27]}
-    content["dataset"] = DatasetDict(train=rows, validation=rows.select([1, 3]), test=rows)
+    content["dataset"] = DatasetDict(train=every, validation=rows.select([1, 3]), test=rows)
     assert "'validation' of 'go_emotions' has no row with exactly one label" in error_of("go_emotions")
 
 
@@ -305,6 +310,20 @@ def test_integer_labels(tmp_path, train):
     assert "20 label ids outside 0 to 1" in error_of(dataset=file, text_columns=["text"], label_names=NAMES)
 
 
+def test_every_class_needs_a_training_row(tmp_path, train):
+    write_frame(train.to_pandas(), tmp_path / "train.csv")
+    write_frame(make_rows(["a", "b"], [0, 2], None).to_pandas(), tmp_path / "validation.csv")
+    arguments = {"dataset": tmp_path, "text_columns": ["text"]}
+    assert "no row of class 'odd': add" in error_of(**arguments, label_names=["bad", "good", "odd"])
+    message = error_of(**arguments, label_names=["bad", "good", "odd", "even", "prime"])
+    assert "no row of class 'odd' (and of 2 others)" in message
+
+
+def test_registered_task_without_rows_of_a_class(tmp_path):
+    write_task(tmp_path, train=sst2_rows(6, labels=[1] * 6), validation=sst2_rows(4))
+    assert "Split 'train' of 'sst2' has no row of class 'negative'" in error_of("sst2", data_dir=tmp_path)
+
+
 def test_truth_values_are_labels(tmp_path):
     file = tmp_path / "data.csv"
     file.write_text("text,label\na,True\nb,False\nc,True\nd,False\n")
@@ -381,7 +400,10 @@ def test_list_labels_are_refused(tmp_path):
         ({"dataset": "x.csv", "text_columns": ["text"], "data_dir": "d"}, "'data_dir' goes with 'task'"),
         ({"dataset": "x.csv", "text_columns": ["a", "a"]}, "must differ"),
         ({"dataset": "x.csv", "text_columns": ["a", "b"], "label_column": "b"}, "must differ"),
-        ({"dataset": "x.csv", "text_columns": ["label"], "label_column": "b"}, "must differ"),
+        ({"dataset": "x.csv", "text_columns": ["label"]}, "must differ"),
+        ({"dataset": "x.csv", "text_columns": ["label"], "label_column": "b"}, "'label' has the name of a column"),
+        ({"dataset": "x.csv", "text_columns": ["a", "set"]}, "'set' has the name of a column"),
+        ({"dataset": "x.csv", "text_columns": ["generator_loss"]}, "'generator_loss' has the name of a column"),
     ],
 )
 def test_arguments_that_do_not_fit(arguments, message):

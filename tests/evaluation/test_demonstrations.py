@@ -17,6 +17,7 @@ from ddg_hf.evaluation.demonstrations import (
     balanced_sample,
     draw_sets,
     load_distilled,
+    select_sets,
 )
 
 SPEC = get_task("sst2")
@@ -226,6 +227,21 @@ def test_bad_draws():
         draw_sets("balanced", ROWS, SPEC, 0, 1, seed=0)
     with pytest.raises(UserError, match="needs an encoder"):
         draw_sets("k_centers", ROWS, SPEC, 1, 1, seed=0)
+
+
+def test_rows_are_embedded_once_for_every_number_per_class():
+    calls = []
+
+    def embed(texts):
+        calls.append(texts)
+        return np.random.default_rng(0).normal(size=(len(texts), 3))
+
+    sets = select_sets(SPEC, ROWS, None, "k_centers", [1, 2, 5], 2, seed=0, embed=embed)
+    assert calls == [[texts for texts, _ in ROWS]]
+    assert {n: [counts(members) for members in group] for n, group in sets.items()} == {
+        n: [[n, n]] * 2 for n in (1, 2, 5)
+    }
+    assert sets[2] == draw_sets("k_centers", ROWS, SPEC, 2, 2, seed=0, embed=embed)
 
 
 # Queries

@@ -10,7 +10,6 @@ from ddg_hf.losses.gradient_matching import (
     effective_sample_size,
     head_gradient,
     matching_loss,
-    per_sample_head_gradients,
     surrogate_coefficients,
     synthetic_weights,
 )
@@ -160,13 +159,6 @@ def gradients_by_loop(head, features, labels) -> torch.Tensor:
         loss = F.cross_entropy(head(feature.unsqueeze(0)), label.unsqueeze(0))
         rows.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(head.parameters()))]))
     return torch.stack(rows)
-
-
-def test_per_sample_gradients_equal_a_loop(head_case):
-    head, features, labels, _ = head_case
-    torch.testing.assert_close(
-        per_sample_head_gradients(head, features, labels), gradients_by_loop(head, features, labels)
-    )
 
 
 def test_head_gradient_is_the_weighted_sum_of_per_sample_gradients(head_case):

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from ddg_hf.configs import GeneratorArguments
 from ddg_hf.data.tasks import TaskSpec
 from ddg_hf.errors import UserError
-from ddg_hf.models.generator import Generator
+from ddg_hf.models.generator import CHUNK_SIZE, Generator
 from ddg_hf.models.sequence_format import FORMAT_FILE
 from tests import tiny_models
 from tests.models.helpers import PAIR, PAIR_ROWS, SINGLE, SINGLE_ROWS, make_generator, save_base
@@ -79,7 +79,7 @@ def test_save_and_load_round_trip(architecture, trim, tmp_path):
     loaded = Generator.load(str(tmp_path / "out"), GeneratorArguments())
     assert (loaded.vocabulary is None) == (not trim)
     assert torch.equal(loaded.nll(samples_of(loaded)), generator.nll(samples_of(generator)))
-    assert loaded.sample(0, 0, 1) == generator.sample(0, 0, 1, num_rows=4)
+    assert loaded.sample(0, 0, 1) == generator.sample(0, 0, 1)
     # And again: a second save is the first.
     loaded.save_pretrained(tmp_path / "again")
     with (
@@ -231,7 +231,7 @@ def test_tokenizers_without_some_special_tokens(missing, tmp_path):
     generator.save_pretrained(tmp_path / "out")
     loaded = Generator.load(str(tmp_path / "out"), GeneratorArguments())
     assert torch.equal(loaded.nll(samples), before)
-    assert len(loaded.sample(2, 0, 1)) == 3
+    assert len(loaded.sample(2, 0, 1)) == CHUNK_SIZE
 
 
 def test_tokenizer_without_end_token_is_an_error(tmp_path):
@@ -248,7 +248,7 @@ def test_texts_longer_than_the_positions_are_an_error(tmp_path):
         Generator.create(GeneratorArguments(generator=base), SINGLE, SINGLE_ROWS)
     assert "\n" not in str(error.value)
     generator = Generator.create(GeneratorArguments(generator=base), SINGLE, SINGLE_ROWS, max_length=18)
-    assert len(generator.sample(0, 0, 1)) == 2
+    assert len(generator.sample(0, 0, 1)) == CHUNK_SIZE
 
 
 def test_tiny_generator_from_the_text_of_the_task():
