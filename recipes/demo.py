@@ -37,9 +37,9 @@ class DemoArguments:
         dpc (`int`, *optional*, defaults to `2`): Rows per class of a set.
         num_sets (`int`, *optional*, defaults to `3`): Sets per method.
         test_number (`int`, *optional*, defaults to `200`): Queries.
-        pretrain_steps (`int`, *optional*, defaults to `400`): Updates of the generator in pretraining.
-        distill_steps (`int`, *optional*, defaults to `20`): Updates of the generator in distillation.
-        train_steps (`int`, *optional*, defaults to `25`): Updates of a classifier in the learner evaluation.
+        pretrain_steps (`int`, *optional*, defaults to `250`): Updates of the generator in pretraining.
+        distill_steps (`int`, *optional*, defaults to `12`): Updates of the generator in distillation.
+        train_steps (`int`, *optional*, defaults to `20`): Updates of a classifier in the learner evaluation.
     """
 
     learner: str | None = field(default=None, metadata={"help": "Learner (default: all-MiniLM-L6-v2, prepared)."})
@@ -50,9 +50,9 @@ class DemoArguments:
     dpc: int = field(default=2, metadata={"help": "Rows per class of a set."})
     num_sets: int = field(default=3, metadata={"help": "Sets per method."})
     test_number: int = field(default=200, metadata={"help": "Queries."})
-    pretrain_steps: int = field(default=400, metadata={"help": "Updates of the generator in pretraining."})
-    distill_steps: int = field(default=20, metadata={"help": "Updates of the generator in distillation."})
-    train_steps: int = field(default=25, metadata={"help": "Updates of a classifier in the learner evaluation."})
+    pretrain_steps: int = field(default=250, metadata={"help": "Updates of the generator in pretraining."})
+    distill_steps: int = field(default=12, metadata={"help": "Updates of the generator in distillation."})
+    train_steps: int = field(default=20, metadata={"help": "Updates of a classifier in the learner evaluation."})
 
 
 class Stages:
@@ -165,9 +165,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "distill",
         lambda: distill.main(
             at("distill", *train, "--generator", str(output_dir / "pretrain"))
-            + ["--max_steps", str(arguments.distill_steps), "--learning_rate", "5e-4", "--logging_steps", "5"]
-            + ["--inner_steps", "5", "--learner_steps", "2", "--learner_batch_size", "32", "--generate_interval", "2"]
-            + ["--synthetic_per_class", "16", "--pool_per_class", "48", "--real_per_class", "24"]
+            + ["--max_steps", str(arguments.distill_steps), "--learning_rate", "5e-4", "--logging_steps", "4"]
+            + ["--inner_steps", "4", "--learner_steps", "2", "--learner_batch_size", "16", "--generate_interval", "3"]
+            + ["--synthetic_per_class", "12", "--pool_per_class", "48", "--real_per_class", "16"]
             + ["--teacher_sets", "3", "--eval_snapshots", "2"]
         ),
     )

@@ -21,7 +21,7 @@ class LabelProbe:
     """
 
     def __init__(
-        self, encoder: TextEncoder, rows: Sequence[tuple[str, ...]], labels: Sequence[int], max_rows: int = 4000
+        self, encoder: TextEncoder, rows: Sequence[tuple[str, ...]], labels: Sequence[int], max_rows: int = 2000
     ):
         index = np.random.default_rng(0).permutation(len(rows))[:max_rows]
         self.encoder = encoder
