@@ -1,6 +1,7 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """Loading of pretrained models and tokenizers from the Hub or a directory."""
 
+import json
 import os
 
 import torch
@@ -70,7 +71,8 @@ def load_causal_lm(name: str, model_args: ModelArguments):
 def load_failure(name: str, what: str, error: Exception) -> str:
     """One line on why a model or tokenizer could not be loaded, and what to try."""
     reason = " ".join(str(error).split())[:300]
-    if not isinstance(error, (OSError, ValueError, ImportError)):
+    not_json = isinstance(error, (json.JSONDecodeError, UnicodeDecodeError))
+    if not_json or not isinstance(error, (OSError, ValueError, ImportError)):
         return f"cannot load the {what} of '{name}': a file of it is damaged or cut short; make it again. {reason}"
     if isinstance(error, ImportError) or os.path.isdir(name):
         return f"cannot load the {what} of '{name}': {reason}"
