@@ -37,7 +37,7 @@ class DemoArguments:
         dpc (`int`, *optional*, defaults to `2`): Rows per class of a set.
         num_sets (`int`, *optional*, defaults to `3`): Sets per method.
         test_number (`int`, *optional*, defaults to `200`): Queries.
-        pretrain_steps (`int`, *optional*, defaults to `400`): Updates of the generator in pretraining.
+        pretrain_steps (`int`, *optional*, defaults to `1000`): Updates of the generator in pretraining.
         distill_steps (`int`, *optional*, defaults to `12`): Updates of the generator in distillation.
         train_steps (`int`, *optional*, defaults to `20`): Updates of a classifier in the learner evaluation.
     """
@@ -50,7 +50,7 @@ class DemoArguments:
     dpc: int = field(default=2, metadata={"help": "Rows per class of a set."})
     num_sets: int = field(default=3, metadata={"help": "Sets per method."})
     test_number: int = field(default=200, metadata={"help": "Queries."})
-    pretrain_steps: int = field(default=400, metadata={"help": "Updates of the generator in pretraining."})
+    pretrain_steps: int = field(default=1000, metadata={"help": "Updates of the generator in pretraining."})
     distill_steps: int = field(default=12, metadata={"help": "Updates of the generator in distillation."})
     train_steps: int = field(default=20, metadata={"help": "Updates of a classifier in the learner evaluation."})
 
@@ -158,7 +158,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "pretrain",
         lambda: pretrain.main(
             at("pretrain", *train, "--generator_config", "tiny", "--max_steps", str(arguments.pretrain_steps))
-            + ["--learning_rate", "3e-3", "--per_device_train_batch_size", "32", "--logging_steps", "50"]
+            + ["--learning_rate", "3e-3", "--per_device_train_batch_size", "32", "--logging_steps", "100"]
         ),
     )
     stages.run(
