@@ -146,6 +146,9 @@ class LearnerArguments:
         learner_dtype (`str`, *optional*, defaults to `"float32"`): Type of the weights.
         learner_attn_implementation (`str`, *optional*): Attention implementation.
         learner_max_length (`int`, *optional*, defaults to `128`): Longest input, in tokens.
+        learner_head (`str`, *optional*):
+            Modules of the classification head, comma-separated dotted names (`pre_classifier,classifier`). Needed only
+            where they are not simply all modules outside the base model.
     """
 
     learner: str = field(
@@ -159,6 +162,13 @@ class LearnerArguments:
         default=None, metadata={"help": "Attention implementation of the learner."}
     )
     learner_max_length: int = field(default=128, metadata={"help": "Longest input of the learner, in tokens."})
+    learner_head: str | None = field(
+        default=None,
+        metadata={"help": "Modules of the learner's head, comma-separated (default: all outside its base model)."},
+    )
+
+    def __post_init__(self):
+        self.learner_head = _split(self.learner_head)
 
 
 @dataclass

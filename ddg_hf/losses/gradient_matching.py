@@ -13,13 +13,13 @@ Only w depends on the generator and g_syn is linear in w, so with u = dL/dg_syn 
     c_i = dL/dnll_i = -(w_i / T) (a_i - sum_j w_j a_j)
 
 and `sum_i c_i nll_i`, with c detached, has the gradient of L in the generator's parameters: no second-order autograd,
-and no g_i is ever formed.
+and no g_i is ever formed. For a linear head, g_syn and a have the closed forms below; for everything else see
+[`~ddg_hf.models.row_gradients.RowGradients`].
 """
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.func import functional_call, grad, jvp
 
 
 def synthetic_weights(nll_B: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
@@ -41,71 +41,47 @@ def effective_sample_size(weights_B: torch.Tensor) -> torch.Tensor:
     return 1 / weights_B.square().sum()
 
 
-def flatten(gradients: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Concatenates a head's parameter gradients into one vector `[P]`, in the order of the parameters."""
-    return torch.cat([value.flatten() for value in gradients.values()])
-
-
 def head_gradient(
-    head: nn.Module, features: torch.Tensor, labels_B: torch.Tensor, weights_B: torch.Tensor
+    head: nn.Linear, features_BH: torch.Tensor, labels_B: torch.Tensor, weights_B: torch.Tensor
 ) -> torch.Tensor:
     """
-    Gradient of the weighted loss in the parameters of a head: sum_i w_i grad CE(head(h_i), y_i).
-
-    A linear head has the closed form sum_i w_i (p_i - e_y) [h_i; 1]^T. Other heads take one backward pass.
+    Gradient of the weighted loss in the parameters of a linear head: sum_i w_i grad CE(head(h_i), y_i), which is
+    sum_i w_i (p_i - e_y) [h_i; 1]^T.
 
     Args:
-        head (`nn.Module`): maps features to logits `[B, K]`. Must be free of dropout (`eval` mode).
-        features (`torch.Tensor`): `[B, H]` for a linear head, else whatever the head takes, batch first.
+        head (`nn.Linear`): maps features to logits `[B, K]`; with or without a bias.
+        features_BH (`torch.Tensor`): h, the inputs of the head.
         labels_B (`torch.Tensor`): label ids.
         weights_B (`torch.Tensor`): weight of each row; they need not sum to 1.
 
     Returns:
         `torch.Tensor` of shape `[P]`: the gradient, flattened in the order of `head.named_parameters()`.
     """
-    if isinstance(head, nn.Linear):
-        errors_BK = _errors(head, features, labels_B) * weights_B.unsqueeze(1)
-        weight = errors_BK.T @ features.detach()
-        bias = [] if head.bias is None else [errors_BK.sum(dim=0)]
-        return torch.cat([weight.flatten(), *bias])
-
-    def loss(parameters):
-        logits = functional_call(head, parameters, (features.detach(),))
-        return (F.cross_entropy(logits, labels_B, reduction="none") * weights_B).sum()
-
-    return flatten(grad(loss)(_parameters(head)))
+    errors_BK = _errors(head, features_BH, labels_B) * weights_B.unsqueeze(1)
+    weight = errors_BK.T @ features_BH.detach()
+    bias = [] if head.bias is None else [errors_BK.sum(dim=0)]
+    return torch.cat([weight.flatten(), *bias])
 
 
 def directional_derivatives(
-    head: nn.Module, features: torch.Tensor, labels_B: torch.Tensor, direction_P: torch.Tensor
+    head: nn.Linear, features_BH: torch.Tensor, labels_B: torch.Tensor, direction_P: torch.Tensor
 ) -> torch.Tensor:
     """
-    a_i = <g_i, u>: derivative of each row's loss along a direction in the head's parameters.
-
-    Linear heads: (p_i - e_y)^T U [h_i; 1] with u reshaped. Other heads: one forward-mode pass (JVP).
+    a_i = <g_i, u>: derivative of each row's loss along a direction in the parameters of a linear head, which is
+    (p_i - e_y)^T U [h_i; 1] with u reshaped.
 
     Args:
-        head, features, labels_B: as in [`head_gradient`].
+        head, features_BH, labels_B: as in [`head_gradient`].
         direction_P (`torch.Tensor`): u, `[P]`, flattened in the order of `head.named_parameters()`.
 
     Returns:
         `torch.Tensor` of shape `[B]`.
     """
-    if isinstance(head, nn.Linear):
-        size = head.weight.numel()
-        along = features.detach() @ direction_P[:size].view_as(head.weight).T
-        if head.bias is not None:
-            along = along + direction_P[size:]
-        return (_errors(head, features, labels_B) * along).sum(dim=1)
-
-    def losses(parameters):
-        logits = functional_call(head, parameters, (features.detach(),))
-        return F.cross_entropy(logits, labels_B, reduction="none")
-
-    parameters = _parameters(head)
-    pieces = direction_P.split([value.numel() for value in parameters.values()])
-    tangents = {name: piece.view_as(parameters[name]) for name, piece in zip(parameters, pieces, strict=True)}
-    return jvp(losses, (parameters,), (tangents,))[1]
+    size = head.weight.numel()
+    along_BK = features_BH.detach() @ direction_P[:size].view_as(head.weight).T
+    if head.bias is not None:
+        along_BK = along_BK + direction_P[size:]
+    return (_errors(head, features_BH, labels_B) * along_BK).sum(dim=1)
 
 
 def matching_loss(g_real_P: torch.Tensor, g_syn_P: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -157,12 +133,8 @@ def surrogate_coefficients(
     return -(weights_B / temperature) * (derivatives_B - mean_derivative)
 
 
-def _errors(head: nn.Linear, features: torch.Tensor, labels_B: torch.Tensor) -> torch.Tensor:
+def _errors(head: nn.Linear, features_BH: torch.Tensor, labels_B: torch.Tensor) -> torch.Tensor:
     """p_i - e_y, `[B, K]`: gradient of the cross-entropy in the logits."""
     with torch.no_grad():
-        probabilities = head(features).softmax(dim=-1)
+        probabilities = head(features_BH).softmax(dim=-1)
     return probabilities - F.one_hot(labels_B, probabilities.shape[1])
-
-
-def _parameters(head: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.detach() for name, value in head.named_parameters()}

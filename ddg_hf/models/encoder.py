@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import nn
 from transformers import AutoModel
 
 from ..configs import LearnerArguments
@@ -20,6 +21,9 @@ class TextEncoder:
         learner_args ([`LearnerArguments`]): the encoder is the learner's, with its pretrained weights.
         device (`torch.device`, *optional*): where the encoder runs; the GPU if there is one.
         rows (`Sequence[tuple[str, ...]]`): real texts; the tokenizer of a tiny encoder is trained on them.
+
+    Raises:
+        UserError: the encoder cannot be loaded, or its tokenizer does not fit it.
     """
 
     def __init__(self, learner_args: LearnerArguments, rows: Sequence[tuple[str, ...]] = (), device=None):
@@ -38,18 +42,20 @@ class TextEncoder:
                 )
             except LOAD_ERRORS as error:
                 raise UserError(load_failure(learner_args.learner, "learner", error)) from error
+        check_tokenizer(tokenizer, model)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model, self.tokenizer = model.eval().to(self.device), tokenizer
         self.max_length = learner_args.learner_max_length
 
     @torch.no_grad()
-    def embed(self, rows: Sequence[tuple[str, ...]], token_budget: int = 4096) -> np.ndarray:
+    def embed(self, rows: Sequence[tuple[str, ...]], token_budget: int | None = None) -> np.ndarray:
         """
         Embeds rows of one or two text columns.
 
         Args:
             rows (`Sequence[tuple[str, ...]]`): N rows, one text per column.
-            token_budget (`int`): padded tokens per forward pass; rows are batched by length.
+            token_budget (`int`, *optional*): padded tokens per forward pass, of rows of similar length; 1024 on a CPU,
+                8192 elsewhere.
 
         Returns:
             `np.ndarray` of shape `[N, H]`, float32, in the order of `rows`.
@@ -61,6 +67,7 @@ class TextEncoder:
         encoded = encode_rows(self.tokenizer, rows, self.max_length)
         lengths = [len(ids) for ids in encoded["input_ids"]]
         result = np.empty((len(rows), self.model.config.hidden_size), dtype=np.float32)
+        token_budget = token_budget or (1024 if self.device.type == "cpu" else 8192)
         for index in length_sorted_batches(lengths, token_budget):
             batch = pad_rows(self.tokenizer, encoded, index, self.device)
             hidden = self.model(**batch).last_hidden_state.float()
@@ -86,6 +93,28 @@ def load_learner_tokenizer(learner_args: LearnerArguments):
             )
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def check_tokenizer(tokenizer, model) -> None:
+    """
+    Raises a `UserError` if the tokenizer has no padding token, or can make ids for which the model has no embedding.
+    """
+    if tokenizer.pad_token_id is None:
+        raise UserError("the learner's tokenizer has no pad token; set pad_token to one of its tokens")
+    try:
+        embeddings = model.get_input_embeddings()
+    except NotImplementedError:
+        return
+    if not isinstance(embeddings, nn.Embedding):  # e.g. hashed characters: any id will do
+        return
+    highest = max(*tokenizer.get_vocab().values(), *tokenizer.all_special_ids)
+    if highest >= embeddings.num_embeddings:
+        token = tokenizer.convert_ids_to_tokens(highest)
+        raise UserError(
+            f"the learner's tokenizer makes {highest + 1} ids (the last is {token!r}), but the model has embeddings "
+            f"for {embeddings.num_embeddings}; save the model with its own tokenizer, or resize its embeddings "
+            "(resize_token_embeddings)"
+        )
 
 
 def encode_rows(tokenizer, rows: Sequence[tuple[str, ...]], max_length: int):

@@ -2,7 +2,9 @@
 """The learner: a text classifier, seen as an encoder that makes features and a head that makes logits of them."""
 
 import copy
-from collections.abc import Sequence
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -12,24 +14,45 @@ from transformers import AutoModelForSequenceClassification
 from ..configs import LearnerArguments
 from ..data.samplers import epoch_batch, length_sorted_batches, stable_seed
 from ..errors import UserError
-from .encoder import encode_rows, load_learner_tokenizer, pad_rows
+from .encoder import check_tokenizer, encode_rows, load_learner_tokenizer, pad_rows
 from .loading import LOAD_ERRORS, load_failure
+
+# Padded tokens of a micro-batch. On a CPU, small ones lose little and save padding; training fills the caches sooner.
+TOKEN_BUDGET = 8192
+CPU_TOKEN_BUDGET = 1024
+CPU_TRAINING_TOKEN_BUDGET = 512
 
 
 class Learner:
     """
     A sequence classifier whose head can be re-drawn and whose head inputs can be read.
 
-    Attributes:
+    The head is everything outside the base model: a linear layer (BERT, GPT-2), several modules (DistilBERT,
+    ModernBERT, DeBERTa), or one with layers of its own (RoBERTa, ELECTRA).
+
+    Args:
         model (`PreTrainedModel`): a sequence classification model.
         tokenizer (`PreTrainedTokenizerBase`): its tokenizer.
-        head (`nn.Module`): the classification head: one linear layer, or a module such as RoBERTa's.
         max_length (`int`): longest input in tokens.
+        head (`Sequence[str]`, *optional*): dotted names of the head's modules, where they cannot be recognised.
+
+    Raises:
+        UserError: the head cannot be recognised, or the tokenizer makes ids that the model does not have.
     """
 
-    def __init__(self, model, tokenizer, max_length: int = 128):
+    def __init__(self, model, tokenizer, max_length: int = 128, head: Sequence[str] | None = None):
+        check_tokenizer(tokenizer, model)
         self.model, self.tokenizer, self.max_length = model, tokenizer, max_length
-        self.head_name, self.head = find_head(model)
+        self.head_modules = find_head(model, head)
+        self._is_linear: bool | None = None
+        if isinstance(getattr(model, "score", None), nn.Linear):
+            # Decoders read the last token that is not padding. On the right, padding changes no other token.
+            self._pad_on("right")
+            model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+        elif hasattr(model, "sequence_summary") and model.config.summary_type == "last":
+            self._pad_on("left")  # XLNet reads the last position
+        if getattr(model.config, "use_cache", False):
+            model.config.use_cache = False  # of no use without generation
         # Clones: `state_dict` alone would alias the live weights.
         self._pretrained = {name: value.detach().clone() for name, value in model.state_dict().items()}
 
@@ -45,7 +68,7 @@ class Learner:
             device: where to put it.
 
         Raises:
-            UserError: it cannot be loaded, its tokenizer cannot pad, or its head is of an unknown kind.
+            UserError: it cannot be loaded, its tokenizer cannot pad or does not fit it, or its head is not recognised.
         """
         if args.learner == "tiny":
             from .tiny import tiny_classifier
@@ -64,17 +87,73 @@ class Learner:
                 )
             except LOAD_ERRORS as error:
                 raise UserError(load_failure(args.learner, "learner", error)) from error
-        return cls(model.to(device or "cpu"), tokenizer, args.learner_max_length)
+        return cls(model.to(device or "cpu"), tokenizer, args.learner_max_length, args.learner_head)
 
     @property
     def device(self) -> torch.device:
         return self.model.device
 
+    @property
+    def token_budget(self) -> int:
+        """Padded tokens of a forward pass without a graph, where the caller does not say."""
+        return CPU_TOKEN_BUDGET if self.device.type == "cpu" else TOKEN_BUDGET
+
+    # ---- head and parameters ----
+
+    @property
+    def head(self) -> nn.Module:
+        """The head where it is one module, else its modules as an `nn.ModuleList`."""
+        modules = list(self.head_modules.values())
+        return modules[0] if len(modules) == 1 else nn.ModuleList(modules)
+
+    @property
+    def base(self) -> nn.Module:
+        """The model without what its class adds for classification (`base_model_prefix`)."""
+        return self.model.base_model
+
+    @property
+    def base_is_below_head(self) -> bool:
+        """Whether the output of the base model does not depend on the head."""
+        inside = set(self.base.parameters())
+        return not any(parameter in inside for parameter in self.head_parameters().values())
+
+    @property
+    def linear_head(self) -> nn.Linear | None:
+        """The head if it is one linear layer, of which a row's logits are the output at one position, else `None`."""
+        if not isinstance(self.head, nn.Linear):
+            return None
+        if self._is_linear is None:
+            probe = self.encode([("a",)])
+            with torch.no_grad(), evaluation_mode(self.model):
+                logits = self.model(**pad_rows(self.tokenizer, probe, [0], self.device)).logits
+                self._is_linear = logits.shape == (1, self.head.out_features)
+                if self._is_linear:
+                    tolerance = 64 * torch.finfo(logits.dtype).eps
+                    ours = self.head(self.features(probe, [0]))
+                    self._is_linear = torch.allclose(ours, logits, rtol=tolerance, atol=tolerance)
+        return self.head if self._is_linear else None
+
+    def head_parameters(self) -> dict[str, nn.Parameter]:
+        """Parameters of the head by their names in the model, in the model's order."""
+        prefixes = tuple(f"{name}." for name in self.head_modules)
+        return {name: value for name, value in self.model.named_parameters() if name.startswith(prefixes)}
+
+    def parameters_for(self, which: str) -> dict[str, nn.Parameter]:
+        """
+        Parameters of the `head`, or `all`, by their names in the model, in the model's order.
+
+        Raises:
+            ValueError: `which` is neither.
+        """
+        if which not in ("head", "all"):
+            raise ValueError(f"parameters must be 'head' or 'all', got '{which}'")
+        return self.head_parameters() if which == "head" else dict(self.model.named_parameters())
+
     def clone(self) -> "Learner":
         """An independent copy: other weights, same tokenizer."""
         other = copy.copy(self)
         other.model = copy.deepcopy(self.model)
-        other.head_name, other.head = find_head(other.model)
+        other.head_modules = {name: other.model.get_submodule(name) for name in self.head_modules}
         return other
 
     def reset(self, *seed_parts: int | str) -> None:
@@ -83,110 +162,160 @@ class Learner:
         self.reset_head(*seed_parts)
 
     def reset_head(self, *seed_parts: int | str) -> None:
-        """Draws a fresh head with the initialisation of the architecture."""
-        std = getattr(self.model.config, "initializer_range", 0.02)
+        """
+        Draws the whole head afresh from `seed_parts`: linear layers from a normal distribution with the standard
+        deviation of the architecture and no bias, norms as the identity.
+        """
+        config = self.model.config
+        std = getattr(config, "initializer_range", getattr(config, "init_std", 0.02))
         generator = torch.Generator().manual_seed(stable_seed(*seed_parts, "head"))
         with torch.no_grad():
-            for module in self.head.modules():
-                if isinstance(module, nn.Linear):
-                    noise = torch.randn(module.weight.shape, generator=generator)
-                    module.weight.copy_(noise * std)
-                    if module.bias is not None:
-                        module.bias.zero_()
+            for module in (m for part in self.head_modules.values() for m in part.modules()):
+                for name, parameter in module.named_parameters(recurse=False):
+                    if name == "bias":
+                        parameter.zero_()
+                    elif isinstance(module, nn.Linear):
+                        parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
+                    else:
+                        parameter.fill_(1)
+
+    # ---- rows ----
+
+    def _pad_on(self, side: str) -> None:
+        self.tokenizer = copy.copy(self.tokenizer)
+        self.tokenizer.padding_side = side
 
     def encode(self, rows: Sequence[tuple[str, ...]]):
-        """Tokenises rows, unpadded."""
-        return encode_rows(self.tokenizer, rows, self.max_length)
+        """Tokenises rows, unpadded, into what the model takes. A text without tokens gets a padding token."""
+        encoded = encode_rows(self.tokenizer, rows, self.max_length)
+        if "token_type_ids" not in inspect.signature(type(self.model).forward).parameters:
+            encoded.pop("token_type_ids", None)
+        for i in (i for i, ids in enumerate(encoded["input_ids"]) if not ids):
+            for key, values in encoded.items():
+                values[i] = [{"input_ids": self.tokenizer.pad_token_id, "attention_mask": 1}.get(key, 0)]
+        return encoded
 
     @torch.no_grad()
-    def features(self, encoded, index: Sequence[int], token_budget: int = 8192) -> torch.Tensor:
+    def features(self, encoded, index: Sequence[int], token_budget: int | None = None) -> torch.Tensor:
         """
-        Inputs of the head for the rows `index` of an encoded data set, dropout off, without gradient.
+        Inputs of a linear head ([`linear_head`]) for the rows `index` of an encoded data set, dropout off, without
+        gradient; where the head is applied to every token, at the token whose logits the model picks.
 
         Returns:
-            `torch.Tensor` of shape `[len(index), H]` for a linear head, `[len(index), 1, H]` for a RoBERTa-type head
-            (which reads the first position of a sequence).
+            `torch.Tensor` of shape `[len(index), H]`.
         """
-        was_training = self.model.training
-        self.model.eval()
+        # Passed on in place of the logits, so that the model itself picks the token.
+        handle = self.head.register_forward_hook(lambda module, inputs, output: inputs[0])
         lengths = [len(encoded["input_ids"][i]) for i in index]
-        result = None
-        with _Capture(self.head) as capture:
-            for rows in length_sorted_batches(lengths, token_budget):
-                batch = pad_rows(self.tokenizer, encoded, [index[r] for r in rows], self.device)
-                self.model(**batch)
-                features = capture.value
-                if features.dim() == 3:
-                    features = features[:, :1]
-                if result is None:
-                    result = features.new_empty((len(index), *features.shape[1:]))
-                result[torch.tensor(rows, device=result.device)] = features
-        self.model.train(was_training)
-        return result
+        result_NH = self.head.weight.new_empty((len(index), self.head.in_features))
+        try:
+            with evaluation_mode(self.model):
+                for rows in length_sorted_batches(lengths, token_budget or self.token_budget):
+                    batch = pad_rows(self.tokenizer, encoded, [index[r] for r in rows], self.device)
+                    result_NH[rows] = self.model(**batch).logits
+        finally:
+            handle.remove()
+        return result_NH
 
     @torch.no_grad()
-    def predict(self, encoded, token_budget: int = 8192) -> torch.Tensor:
+    def predict(self, encoded, token_budget: int | None = None) -> torch.Tensor:
         """Predicted label ids of all rows of an encoded data set, `[N]`."""
-        self.model.eval()
         lengths = [len(ids) for ids in encoded["input_ids"]]
         result = torch.empty(len(lengths), dtype=torch.long)
-        for rows in length_sorted_batches(lengths, token_budget):
-            batch = pad_rows(self.tokenizer, encoded, rows, self.device)
-            result[rows] = self.model(**batch).logits.argmax(dim=-1).cpu()
+        with evaluation_mode(self.model):
+            for rows in length_sorted_batches(lengths, token_budget or self.token_budget):
+                batch = pad_rows(self.tokenizer, encoded, rows, self.device)
+                result[rows] = self.model(**batch).logits.argmax(dim=-1).cpu()
         return result
 
-    def training_step(self, optimizer, encoded, labels_N: torch.Tensor, batch_size: int, step: int, *seed_parts):
+    def training_step(
+        self,
+        optimizer,
+        encoded,
+        labels_N: torch.Tensor,
+        batch_size: int,
+        step: int,
+        *seed_parts,
+        token_budget: int | None = None,
+    ) -> float:
         """
         One optimizer step on batch `step` of shuffled epochs over the encoded rows; dropout is on.
 
-        The rows and the dropout masks depend on `seed_parts` and `step` alone.
+        The gradient of the batch is summed over micro-batches of rows of similar length. The rows and the dropout
+        masks depend on `seed_parts` and `step` alone.
+
+        Args:
+            token_budget (`int`, *optional*): padded tokens of a micro-batch; 512 on a CPU, where padding costs more
+                than small batches do, and the whole batch elsewhere.
 
         Returns:
             `float`: the mean cross-entropy of the batch, nats.
         """
         index = epoch_batch(len(labels_N), batch_size, step, *seed_parts, "batch").tolist()
-        batch = pad_rows(self.tokenizer, encoded, index, self.device)
-        self.model.train()
+        lengths = [len(encoded["input_ids"][i]) for i in index]
+        if token_budget is None:
+            on_cpu = self.device.type == "cpu"
+            token_budget = CPU_TRAINING_TOKEN_BUDGET if on_cpu else len(index) * max(lengths)
         devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(stable_seed(*seed_parts, "dropout", step))
-            loss = F.cross_entropy(self.model(**batch).logits.float(), labels_N[index].to(self.device))
-        loss.backward()
+        self.model.train()
+        total = 0.0
+        for k, rows in enumerate(length_sorted_batches(lengths, token_budget)):
+            chosen = [index[r] for r in rows]
+            batch = pad_rows(self.tokenizer, encoded, chosen, self.device)
+            with torch.random.fork_rng(devices=devices):
+                torch.manual_seed(stable_seed(*seed_parts, "dropout", step, k))
+                logits = wide(self.model(**batch).logits)
+            loss = F.cross_entropy(logits, labels_N[chosen].to(self.device), reduction="sum") / len(index)
+            loss.backward()
+            total += loss.item()
         optimizer.step()
         optimizer.zero_grad()
-        return loss.item()
+        return total
 
 
-class _Capture:
-    """Context manager that keeps the first input of a module's last call."""
-
-    def __init__(self, module: nn.Module):
-        self.module, self.value = module, None
-
-    def __enter__(self):
-        self._handle = self.module.register_forward_pre_hook(self._keep)
-        return self
-
-    def _keep(self, module, args):
-        self.value = args[0]
-
-    def __exit__(self, *exception):
-        self._handle.remove()
+def wide(logits: torch.Tensor) -> torch.Tensor:
+    """Logits in at least float32."""
+    return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
 
 
-def find_head(model) -> tuple[str, nn.Module]:
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Within it a model is in `eval` mode; after it every module is in the mode in which it was."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def find_head(model, names: Sequence[str] | None = None) -> dict[str, nn.Module]:
     """
-    The name and module of a classifier's head: a linear layer, or a module that reads the first position (RoBERTa).
+    The modules of a classifier's head by name: those that `names` gives, or all that are not the base model.
 
     Raises:
-        UserError: the head is of another kind.
+        UserError: there are none, or they hold parameters that [`Learner.reset_head`] cannot draw.
     """
-    head = getattr(model, "classifier", None)
-    linear = isinstance(head, nn.Linear) and not hasattr(model, "pre_classifier") and not hasattr(model, "head")
-    roberta = head is not None and hasattr(head, "dense") and hasattr(head, "out_proj")
-    if not (linear or roberta):
-        raise UserError(
-            f"the head of {type(model).__name__} is neither one linear layer nor RoBERTa's; use a BERT- or "
-            "RoBERTa-type learner (--learner)"
-        )
-    return "classifier", head
+    children = {name: child for name, child in model.named_children() if any(True for _ in child.parameters())}
+    found = f"{type(model).__name__} (modules: {', '.join(children)})"
+    if names:
+        modules = dict(model.named_modules())
+        unknown = [name for name in names if name not in modules or not name]
+        if unknown:
+            raise UserError(f"{found} has no module '{unknown[0]}'; correct --learner_head")
+        head = {name: modules[name] for name in names}
+    else:
+        head = {name: child for name, child in children.items() if child is not model.base_model}
+        if model.base_model is model or not head:
+            raise UserError(f"the head of {found} is not recognised; name its modules with --learner_head a,b")
+    for name, part in head.items():
+        for inner, module in part.named_modules():
+            own = any(True for _ in module.parameters(recurse=False))
+            if own and not isinstance(module, nn.Linear) and not type(module).__name__.endswith("Norm"):
+                where = f"{name}.{inner}".rstrip(".")
+                raise UserError(
+                    f"the head of {found} is not recognised: '{where}' ({type(module).__name__}) is neither a linear "
+                    "layer nor a norm; name the head's modules with --learner_head a,b"
+                )
+    return head

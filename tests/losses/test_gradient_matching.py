@@ -4,6 +4,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.func import functional_call, grad
 
 from ddg_hf.losses.gradient_matching import (
     directional_derivatives,
@@ -13,24 +14,13 @@ from ddg_hf.losses.gradient_matching import (
     surrogate_coefficients,
     synthetic_weights,
 )
-from ddg_hf.models.learner import Learner
 from ddg_hf.models.nll import IGNORE, add_per_sample_nll
-from ddg_hf.models.tiny import tiny_encoder_tokenizer
+from ddg_hf.models.row_gradients import RowGradients
 from tests import tiny_models
+from tests.models.classifiers import make_learner
 
-# torch scripts some decompositions of its own when forward-mode AD is first used.
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
-
-TOKENIZER = tiny_encoder_tokenizer([(text,) for text in tiny_models.SENTENCES])
 NUM_LABELS = 3
 ROWS_PER_LABEL = 4
-
-
-def make_learner(kind: str, seed: int) -> Learner:
-    """A learner in float64 with eager attention (SDPA has no double backward), in `eval` mode."""
-    build = {"bert": tiny_models.make_bert_classifier, "roberta": tiny_models.make_roberta_classifier}[kind]
-    model = build(NUM_LABELS, len(TOKENIZER), seed=seed, attn_implementation="eager", pad_token_id=0).double().eval()
-    return Learner(model, TOKENIZER)
 
 
 def make_generator():
@@ -59,80 +49,81 @@ def plain_nll(model, batch) -> torch.Tensor:
     )
 
 
-def plain_gradient(model, learner, encoded, labels, create_graph: bool, weights) -> torch.Tensor:
-    """Gradient of a weighted loss in the head, by autograd through the whole classifier."""
-    batch = learner.tokenizer.pad(dict(encoded), return_tensors="pt")
-    losses = F.cross_entropy(model(**batch).logits, labels, reduction="none")
-    gradients = torch.autograd.grad(
-        (weights * losses).sum(), list(learner.head.parameters()), create_graph=create_graph
-    )
-    return torch.cat([g.flatten() for g in gradients])
+def plain_gradient(learner, parameters: str, rows, labels, weights) -> torch.Tensor:
+    """Gradient of a weighted loss: in all parameters of the classifier, padded to the longest row; then the part."""
+    batch = learner.tokenizer.pad(dict(learner.encode(rows)), return_tensors="pt")
+
+    def loss(tensors):
+        logits = functional_call(learner.model, tensors, kwargs=dict(batch)).logits
+        return (weights * F.cross_entropy(logits, labels, reduction="none")).sum()
+
+    gradients = grad(loss)({name: value.detach() for name, value in learner.model.named_parameters()})
+    return torch.cat([gradients[name].flatten() for name in learner.parameters_for(parameters)])
 
 
 def relative(a: torch.Tensor, b: torch.Tensor) -> float:
     return ((a - b).norm() / b.norm()).item()
 
 
-@pytest.mark.parametrize("temperature", [1.0, 0.3])
-@pytest.mark.parametrize("student", ["shared", "ema"])
-@pytest.mark.parametrize("kind", ["bert", "roberta"])
-def test_surrogate_has_the_gradient_of_the_matching_loss(kind, student, temperature):
+CASES = [
+    *[("bert", "head", student, temperature) for student in ("shared", "ema") for temperature in (1.0, 0.3)],
+    *[("bert", "all", "ema", 1.0), ("bert", "all", "shared", 0.3)],
+    *[
+        (kind, parameters, "ema", 0.3)
+        for kind in ("roberta", "distilbert", "modernbert", "gpt2", "qwen2")
+        for parameters in ("head", "all")
+    ],
+]
+
+
+@pytest.mark.parametrize(("kind", "parameters", "student", "temperature"), CASES)
+def test_surrogate_has_the_gradient_of_the_matching_loss(kind, parameters, student, temperature):
     generator = make_generator()
-    teacher_learner = make_learner(kind, seed=0)
-    student_learner = teacher_learner if student == "shared" else make_learner(kind, seed=5)
+    # Eager attention: SDPA has no double backward.
+    teacher_learner = make_learner(kind, NUM_LABELS, seed=0, attn_implementation="eager")
+    student_learner = teacher_learner
+    if student == "ema":
+        student_learner = make_learner(kind, NUM_LABELS, seed=5, attn_implementation="eager")
+    teacher_learner.model.double(), student_learner.model.double()
     batch = generator_batch()
     sentences = tiny_models.SENTENCES
     synthetic = [(sentences[i % len(sentences)],) for i in range(NUM_LABELS * ROWS_PER_LABEL)]
     labels = torch.arange(NUM_LABELS).repeat_interleave(ROWS_PER_LABEL)
     real = {y: [(sentences[(5 * y + j + 1) % len(sentences)],) for j in range(3)] for y in range(NUM_LABELS)}
+    third = torch.full((3,), 1 / 3, dtype=torch.float64)
 
-    # The plain formulation: autograd through the head's gradient.
+    # The plain formulation: double backward through the learner.
     nll = plain_nll(generator, batch)
     losses = []
     for y in range(NUM_LABELS):
         here = labels == y
-        g_real = plain_gradient(
-            teacher_learner.model,
-            teacher_learner,
-            teacher_learner.encode(real[y]),
-            torch.full((3,), y),
-            create_graph=False,
-            weights=torch.full((3,), 1 / 3, dtype=torch.float64),
-        )
-        g_syn = plain_gradient(
-            student_learner.model,
-            student_learner,
-            student_learner.encode([row for row, h in zip(synthetic, here, strict=True) if h]),
-            labels[here],
-            create_graph=True,
-            weights=(-nll[here] / temperature).softmax(dim=0),
-        )
+        g_real = plain_gradient(teacher_learner, parameters, real[y], torch.full((3,), y), third)
+        rows, weights = synthetic[y * ROWS_PER_LABEL :][:ROWS_PER_LABEL], (-nll[here] / temperature).softmax(dim=0)
+        g_syn = plain_gradient(student_learner, parameters, rows, labels[here], weights)
         losses.append(1 - F.cosine_similarity(g_real, g_syn, dim=0))
     plain_loss = torch.stack(losses).mean()
-    truth = torch.autograd.grad(plain_loss, list(generator.parameters()))
+    plain_coefficients, *truth = torch.autograd.grad(plain_loss, [nll, *generator.parameters()])
 
     # The fast path.
     add_per_sample_nll(generator)
     nll = generator(**batch)["nll"]
-    features = student_learner.features(student_learner.encode(synthetic), range(len(synthetic)))
+    source = RowGradients(student_learner, student_learner.encode(synthetic), range(12), labels, parameters, 50)
     coefficients = torch.zeros_like(nll)
     losses = []
     for y in range(NUM_LABELS):
-        here = labels == y
-        of_real = teacher_learner.features(teacher_learner.encode(real[y]), range(3))
-        third = torch.full((3,), 1 / 3, dtype=torch.float64)
-        g_real = head_gradient(teacher_learner.head, of_real, torch.full((3,), y), third)
-        weights = synthetic_weights(nll[here], temperature)
-        g_syn = head_gradient(student_learner.head, features[here], labels[here], weights)
-        loss, direction = matching_loss(g_real, g_syn)
-        derivatives = directional_derivatives(
-            student_learner.head, features[here], labels[here], direction / NUM_LABELS
+        here = (labels == y).nonzero().flatten()
+        of_real = RowGradients(
+            teacher_learner, teacher_learner.encode(real[y]), range(3), torch.full((3,), y), parameters, 50
         )
+        weights = synthetic_weights(nll[here], temperature)
+        loss, direction = matching_loss(of_real.gradient(torch.arange(3), third), source.gradient(here, weights))
+        derivatives = source.derivatives(here, direction / NUM_LABELS)
         coefficients[here] = surrogate_coefficients(weights, derivatives, temperature).to(coefficients.dtype)
         losses.append(loss)
     fast = torch.autograd.grad((coefficients * nll).sum(), list(generator.parameters()))
 
     assert torch.stack(losses).mean().item() == pytest.approx(plain_loss.item(), rel=1e-6)
+    assert relative(coefficients, plain_coefficients) <= 1e-6
     names = [name for name, _ in generator.named_parameters()]
     norm = torch.cat([t.flatten() for t in truth]).norm()
     assert norm > 1e-6, "a zero gradient would show nothing"
@@ -140,16 +131,12 @@ def test_surrogate_has_the_gradient_of_the_matching_loss(kind, student, temperat
         assert (ours - theirs).norm() <= 1e-6 * theirs.norm() + 1e-9 * norm, name
 
 
-@pytest.fixture(params=["linear", "linear without bias", "roberta"])
+@pytest.fixture(params=["with bias", "without bias"])
 def head_case(request):
     """A head, features, labels and weights in float64."""
     torch.manual_seed(3)
-    if request.param == "roberta":
-        head = make_learner("roberta", seed=2).head
-        features = torch.randn(7, 1, 32, dtype=torch.float64)
-    else:
-        head = torch.nn.Linear(6, NUM_LABELS, bias="without" not in request.param).double()
-        features = torch.randn(7, 6, dtype=torch.float64)
+    head = torch.nn.Linear(6, NUM_LABELS, bias=request.param == "with bias").double()
+    features = torch.randn(7, 6, dtype=torch.float64)
     return head, features, torch.tensor([0, 1, 2, 2, 1, 0, 1]), torch.rand(7, dtype=torch.float64)
 
 

@@ -3,7 +3,6 @@
 
 import pytest
 import torch
-from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
 from ddg_hf.configs import LearnerArguments
 from ddg_hf.errors import UserError
@@ -11,17 +10,43 @@ from ddg_hf.models.encoder import TextEncoder
 from ddg_hf.models.learner import Learner
 from ddg_hf.models.tiny import tiny_encoder_tokenizer
 from tests import tiny_models
+from tests.models.classifiers import (
+    DECODERS,
+    ENCODER_TOKENIZER,
+    KINDS,
+    LINEAR,
+    make_classifier,
+    make_learner,
+)
 
 ROWS = [(text,) for text in tiny_models.SENTENCES]
-TOKENIZER = tiny_encoder_tokenizer(ROWS)
+TOKENIZER = ENCODER_TOKENIZER
 LABELS = torch.arange(len(ROWS)) % 3
 
 
-@pytest.fixture(params=["bert", "roberta"])
+HEADS = {
+    "bert": ["classifier"],
+    "roberta": ["classifier"],
+    "electra": ["classifier"],
+    "distilbert": ["pre_classifier", "classifier"],
+    "modernbert": ["head", "classifier"],
+    "modernbert-mean": ["head", "classifier"],
+    "deberta": ["pooler", "classifier"],
+    "gpt2": ["score"],
+    "qwen2": ["score"],
+    "llama": ["score"],
+    "xlnet": ["sequence_summary", "logits_proj"],
+}
+
+
+@pytest.fixture(params=["bert", "roberta", "modernbert", "gpt2"])
 def learner(request):
-    if request.param == "bert":
-        return Learner(tiny_models.make_bert_classifier(3, len(TOKENIZER)), TOKENIZER)
-    return Learner(tiny_models.make_roberta_classifier(3, len(TOKENIZER), pad_token_id=0), TOKENIZER)
+    return make_learner(request.param)
+
+
+@pytest.fixture(params=list(KINDS))
+def any_learner(request):
+    return make_learner(request.param)
 
 
 def weights(learner: Learner) -> dict[str, torch.Tensor]:
@@ -34,30 +59,52 @@ def train(learner: Learner, steps: int, *seed_parts) -> list[float]:
     return [learner.training_step(optimizer, encoded, LABELS, 4, step, *seed_parts) for step in range(steps)]
 
 
-def test_reset_puts_the_pretrained_encoder_back(learner):
+def test_reset_puts_the_pretrained_encoder_back(any_learner):
+    learner, head = any_learner, any_learner.head_parameters()
     before = weights(learner)
     train(learner, 3, 0)
     moved = [name for name, value in weights(learner).items() if not torch.equal(value, before[name])]
-    assert any(not name.startswith("classifier") for name in moved), "training must move the encoder"
+    assert len(set(moved) - set(head)) > 5, "training must move the encoder"
     learner.reset(0, "trajectory", 0)
     after = weights(learner)
     for name, value in before.items():
-        if not name.startswith("classifier"):
+        if name not in head:
             assert torch.equal(after[name], value), name
     train(learner, 2, 0)
     learner.reset(0, "trajectory", 0)
     assert all(torch.equal(value, after[name]) for name, value in weights(learner).items()), "twice the same"
 
 
-def test_heads_are_drawn_from_their_seeds_alone(learner):
-    def head():
-        return torch.cat([p.detach().flatten() for p in learner.head.parameters()])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_head_is_everything_outside_the_base_model(kind):
+    learner = make_learner(kind)
+    assert list(learner.head_modules) == HEADS[kind]
+    everything = learner.parameters_for("all")
+    assert list(everything) == [name for name, _ in learner.model.named_parameters()]
+    base = {id(p) for p in learner.base.parameters()}
+    outside = {name: p for name, p in everything.items() if id(p) not in base}
+    assert learner.head_parameters() == learner.parameters_for("head") == outside
+    assert list(learner.head_parameters()) == list(outside), "in the order of the model"
+    assert learner.base_is_below_head
+    assert (learner.linear_head is None) == (kind not in LINEAR)
+    with pytest.raises(ValueError, match="'head' or 'all'"):
+        learner.parameters_for("body")
 
-    state = torch.get_rng_state()
+
+def test_heads_are_drawn_from_their_seeds_alone(any_learner):
+    learner = any_learner
+
+    def head():
+        return torch.cat([p.detach().flatten() for p in learner.head_parameters().values()])
+
+    before, state = weights(learner), torch.get_rng_state()
     learner.reset(1, "trajectory", 0)
     first = head()
     assert torch.equal(torch.get_rng_state(), state)
     torch.rand(3)
+    with torch.no_grad():
+        for parameter in learner.head_parameters().values():
+            parameter.add_(1)
     learner.reset_head(1, "trajectory", 0)
     assert torch.equal(head(), first)
     learner.reset_head(1, "trajectory", 1)
@@ -65,13 +112,22 @@ def test_heads_are_drawn_from_their_seeds_alone(learner):
     learner.reset_head(2, "trajectory", 0)
     assert not torch.equal(head(), first)
     scale = learner.model.config.initializer_range
-    drawn = torch.cat([m.weight.flatten() for m in learner.head.modules() if isinstance(m, torch.nn.Linear)])
-    assert drawn.std().item() == pytest.approx(scale, rel=0.3)
-    assert all(not m.bias.any() for m in learner.head.modules() if isinstance(m, torch.nn.Linear))
+    for module in learner.head.modules():
+        if isinstance(module, torch.nn.Linear):
+            assert module.weight.std().item() == pytest.approx(scale, rel=0.3)
+            assert module.bias is None or not module.bias.any()
+        elif isinstance(module, torch.nn.LayerNorm):
+            assert (module.weight == 1).all()
+            assert module.bias is None or not module.bias.any()
+    outside = set(before) - set(learner.head_parameters())
+    assert all(torch.equal(weights(learner)[name], before[name]) for name in outside)
 
 
 @pytest.mark.parametrize("token_budget", [1, 10_000])
-def test_head_of_the_features_equals_the_logits(learner, token_budget):
+@pytest.mark.parametrize("kind", LINEAR)
+def test_head_of_the_features_equals_the_logits(kind, token_budget):
+    learner = make_learner(kind)
+    assert learner.linear_head is learner.head
     encoded = learner.encode(ROWS)
     index = [4, 0, 7, 7, 2]
     learner.model.train()
@@ -80,6 +136,7 @@ def test_head_of_the_features_equals_the_logits(learner, token_budget):
     assert not features.requires_grad
     learner.model.eval()
     batch = learner.tokenizer([ROWS[i][0] for i in index], padding=True, return_tensors="pt")
+    assert features.shape == (5, 32)
     torch.testing.assert_close(learner.head(features), learner.model(**batch).logits, rtol=1e-4, atol=1e-5)
 
 
@@ -89,9 +146,74 @@ def test_predictions_follow_the_logits(learner):
     for step in range(30):
         learner.training_step(optimizer, encoded, LABELS, 12, step, 0)
     predicted = learner.predict(encoded, token_budget=60)
+    learner.model.eval()
     batch = learner.tokenizer([row[0] for row in ROWS], padding=True, return_tensors="pt")
     assert torch.equal(predicted, learner.model(**batch).logits.argmax(-1))
     assert len(set(predicted.tolist())) > 1
+
+
+def gradients_of_a_step(learner: Learner, token_budget: int) -> tuple[float, torch.Tensor, int]:
+    """Loss and gradient of a training step on all rows, and the number of its micro-batches."""
+    calls, gradient = [], []
+
+    class Keep(torch.optim.SGD):
+        def step(self, closure=None):
+            gradient.extend(p.grad.flatten() for p in self.param_groups[0]["params"] if p.grad is not None)
+
+    handle = learner.model.register_forward_hook(lambda *_: calls.append(1))
+    optimizer = Keep(learner.model.parameters(), lr=0.1)
+    loss = learner.training_step(optimizer, learner.encode(ROWS), LABELS, len(ROWS), 3, 0, token_budget=token_budget)
+    handle.remove()
+    assert all(p.grad is None for p in learner.model.parameters())
+    return loss, torch.cat(gradient), len(calls)
+
+
+def test_micro_batches_sum_to_the_step_of_the_whole_batch(any_learner):
+    any_learner.model.double()
+    for module in any_learner.model.modules():
+        if isinstance(module, torch.nn.Dropout) or type(module).__name__ == "StableDropout":
+            module.p = 0.0
+        if hasattr(module, "attention_dropout") and isinstance(module.attention_dropout, float):
+            module.attention_dropout = 0.0
+        if "dropout" in module.__dict__ and isinstance(module.dropout, float):
+            module.dropout = 0.0
+    loss, gradient, calls = gradients_of_a_step(any_learner, token_budget=10_000)
+    split_loss, split_gradient, split_calls = gradients_of_a_step(any_learner, token_budget=30)
+    assert calls == 1 and split_calls >= 4
+    assert split_loss == pytest.approx(loss, rel=1e-6)
+    # transformers computes norms and rotary embeddings in float32 whatever the type of the model
+    assert (split_gradient - gradient).norm() <= 1e-6 * gradient.norm()
+    with torch.no_grad():
+        any_learner.model.eval()
+        batch = any_learner.tokenizer([row[0] for row in ROWS], padding=True, return_tensors="pt")
+        logits = any_learner.model(**batch).logits
+    assert loss == pytest.approx(torch.nn.functional.cross_entropy(logits, LABELS).item(), rel=1e-6)
+
+
+def test_micro_batches_have_dropout_of_their_own():
+    """Rows that are alike meet different masks, in one micro-batch or in two."""
+    learner = make_learner("bert", hidden_dropout_prob=0.5)
+    encoded, labels, outputs = learner.encode(ROWS[:1] * 2), torch.tensor([0, 0]), []
+    learner.model.register_forward_hook(lambda module, args, output: outputs.extend(output.logits.detach()))
+    optimizer = torch.optim.SGD(learner.model.parameters(), lr=0.0)
+    for budget in (1, 1000):
+        outputs.clear()
+        for step in (0, 1):
+            learner.training_step(optimizer, encoded, labels, 2, step, 0, token_budget=budget)
+        distinct = {tuple(logits.tolist()) for logits in outputs}
+        assert len(distinct) == 4, "between rows and between steps"
+
+
+def test_batches_are_split_on_a_cpu(monkeypatch):
+    learner, calls = make_learner("bert"), []
+    optimizer = torch.optim.SGD(learner.model.parameters(), lr=0.0)
+    learner.model.register_forward_hook(lambda *_: calls.append(1))
+    monkeypatch.setattr("ddg_hf.models.learner.CPU_TRAINING_TOKEN_BUDGET", 30)
+    learner.training_step(optimizer, learner.encode(ROWS), LABELS, 12, 0, 0)
+    assert len(calls) > 3
+    calls.clear()
+    learner.training_step(optimizer, learner.encode(ROWS), LABELS, 12, 0, 0, token_budget=10_000)
+    assert len(calls) == 1
 
 
 def test_training_steps_are_functions_of_seed_and_step(learner):
@@ -121,20 +243,144 @@ def test_clone_is_independent(learner):
     before = weights(learner)
     batch = learner.tokenizer(ROWS[0][0], return_tensors="pt")
     assert torch.equal(clone.model(**batch).logits, learner.model(**batch).logits)
+    assert clone.linear_head is (clone.head if learner.linear_head is not None else None)
     train(clone, 2, 0)
     clone.reset_head(5)
     assert all(torch.equal(value, before[name]) for name, value in weights(learner).items())
-    assert clone.head is not learner.head
-    assert clone.head is dict(clone.model.named_modules())[clone.head_name]
+    assert list(clone.head_modules) == list(learner.head_modules)
+    for name, module in clone.head_modules.items():
+        assert module is clone.model.get_submodule(name) is not learner.head_modules[name]
     clone.reset(3)
     learner.reset(3)
     assert all(torch.equal(value, weights(clone)[name]) for name, value in weights(learner).items())
 
 
-def test_unsupported_head_is_an_error():
-    config = DistilBertConfig(vocab_size=400, dim=32, hidden_dim=48, n_layers=1, n_heads=4)
-    with pytest.raises(UserError, match="DistilBert"):
-        Learner(DistilBertForSequenceClassification(config), TOKENIZER)
+def test_the_head_can_be_named(tmp_path):
+    make_classifier("distilbert").save_pretrained(tmp_path)
+    TOKENIZER.save_pretrained(tmp_path)
+    arguments = LearnerArguments(learner=str(tmp_path), learner_head="classifier , distilbert.transformer.layer.1.ffn")
+    learner = Learner.load(arguments, 3)
+    assert list(learner.head_modules) == ["classifier", "distilbert.transformer.layer.1.ffn"]
+    assert len(learner.head_parameters()) == 6
+    assert not learner.base_is_below_head and learner.linear_head is None
+    assert list(Learner.load(LearnerArguments(learner=str(tmp_path)), 3).head_modules) == HEADS["distilbert"]
+
+
+@pytest.mark.parametrize("names", [["clasifier"], ["classifier", "roberta.nothing"], [""]])
+def test_names_of_no_module_are_an_error(names):
+    with pytest.raises(
+        UserError, match=rf"modules: roberta, classifier\) has no module '{names[-1]}'.*--learner_head"
+    ):
+        make_learner("roberta", head=names)
+
+
+def test_heads_that_are_not_recognised_are_an_error():
+    model = make_classifier("bert")
+    model.base_model_prefix = "transformer"
+    with pytest.raises(
+        UserError, match=r"BertForSequenceClassification \(modules: bert, classifier\).*--learner_head"
+    ) as e:
+        Learner(model, TOKENIZER)
+    assert "\n" not in str(e.value)
+    learner = Learner(model, TOKENIZER, head=["classifier"])
+    assert list(learner.head_parameters()) == ["classifier.weight", "classifier.bias"]
+    assert not learner.base_is_below_head
+
+    with pytest.raises(UserError, match="BertModel.*not recognised.*--learner_head"):
+        Learner(tiny_models.make_bert(len(TOKENIZER)), TOKENIZER)
+
+    model = make_classifier("bert")
+    model.add_module("mixer", torch.nn.Conv1d(2, 2, 1))
+    with pytest.raises(UserError, match=r"modules: bert, classifier, mixer\).*'mixer' \(Conv1d\).*--learner_head"):
+        Learner(model, TOKENIZER)
+    assert list(Learner(model, TOKENIZER, head=["classifier"]).head_modules) == ["classifier"]
+
+
+def test_a_linear_layer_that_is_not_the_last_is_no_linear_head():
+    model = make_classifier("bert")
+    forward = model.forward
+
+    def capped(**batch):
+        output = forward(**batch)
+        output.logits = 0.1 * torch.tanh(output.logits)
+        return output
+
+    model.forward = capped
+    learner = Learner(model, TOKENIZER)
+    assert isinstance(learner.head, torch.nn.Linear) and learner.linear_head is None
+    for name in ("pre_classifier", "distilbert.transformer.layer.0.ffn.lin1"):
+        learner = make_learner("distilbert", head=[name])
+        assert isinstance(learner.head, torch.nn.Linear) and learner.linear_head is None
+
+
+@pytest.mark.parametrize("kind", DECODERS)
+def test_decoders_read_the_last_token_of_a_row(kind):
+    tokenizer = tiny_models.build_tiny_tokenizer()
+    tokenizer.padding_side = "left"
+    model = make_classifier(kind)
+    assert model.config.pad_token_id is None
+    learner = Learner(model, tokenizer)
+    assert model.config.pad_token_id == tokenizer.pad_token_id
+    assert tokenizer.padding_side == "left", "the caller's tokenizer is left alone"
+    encoded = learner.encode(ROWS)
+    together = learner.head(learner.features(encoded, range(len(ROWS))))
+    for row, logits in zip(ROWS, together, strict=True):
+        hidden = learner.base(input_ids=torch.tensor([tokenizer(row[0]).input_ids])).last_hidden_state
+        torch.testing.assert_close(learner.head(hidden[0, -1]), logits, rtol=1e-4, atol=1e-5)
+
+
+def test_a_text_without_tokens_can_be_classified(any_learner):
+    encoded = any_learner.encode([("",), *ROWS])
+    assert all(ids for ids in encoded["input_ids"])
+    alone, together = any_learner.encode([("",)]), any_learner.predict(encoded)
+    assert any_learner.predict(alone)[0] == together[0]
+    assert len(alone["input_ids"][0]) == max(1, len(any_learner.tokenizer("").input_ids))
+    assert alone["attention_mask"] == [[1] * len(alone["input_ids"][0])]
+
+
+def test_inputs_that_a_model_does_not_take_are_dropped():
+    tokenizer = tiny_models.build_encoder_tokenizer()
+    assert "token_type_ids" in tokenizer("a")
+    with_types = Learner(make_classifier("bert", vocab_size=len(tokenizer)), tokenizer)
+    without = Learner(make_classifier("distilbert", vocab_size=len(tokenizer)), tokenizer)
+    assert "token_type_ids" in with_types.encode(ROWS) and "token_type_ids" not in without.encode(ROWS)
+    without.predict(without.encode(ROWS))
+
+
+def too_small(tmp_path, missing: int) -> str:
+    tiny_models.make_bert_classifier(2, len(TOKENIZER) - missing).save_pretrained(tmp_path)
+    TOKENIZER.save_pretrained(tmp_path)
+    return str(tmp_path)
+
+
+def test_tokenizers_that_do_not_fit_are_an_error(tmp_path):
+    size = len(TOKENIZER)
+    message = rf"tokenizer makes {size} ids .*embeddings for {size - 1};.*resize_token_embeddings"
+    with pytest.raises(UserError, match=message) as error:
+        Learner(tiny_models.make_bert_classifier(2, size - 1), TOKENIZER)
+    assert "\n" not in str(error.value)
+    path = too_small(tmp_path, missing=1)
+    with pytest.raises(UserError, match=message):
+        Learner.load(LearnerArguments(learner=path), 2)
+    with pytest.raises(UserError, match=message):
+        TextEncoder(LearnerArguments(learner=path))
+    Learner(tiny_models.make_bert_classifier(2, size), TOKENIZER)
+    Learner(tiny_models.make_bert_classifier(2, size + 8), TOKENIZER)
+
+
+def test_an_added_padding_token_without_embedding_is_an_error():
+    tokenizer = tiny_models.build_tiny_tokenizer()
+    model = make_classifier("gpt2", vocab_size=len(tokenizer))
+    tokenizer.add_special_tokens({"pad_token": "<|pad|>"})
+    with pytest.raises(UserError, match=rf"<\|pad\|>.*embeddings for {len(tokenizer) - 1}"):
+        Learner(model, tokenizer)
+
+
+def test_a_tokenizer_that_cannot_pad_is_an_error():
+    tokenizer = tiny_models.build_tiny_tokenizer()
+    tokenizer.pad_token = None
+    with pytest.raises(UserError, match="pad token"):
+        Learner(make_classifier("gpt2"), tokenizer)
 
 
 def test_tiny_learner_and_pairs():
