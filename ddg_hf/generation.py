@@ -128,6 +128,7 @@ def generate_sets(
     embed: Embed | None = None,
     probe: LabelProbe | None = None,
     progress: Callable[[int], None] | None = None,
+    numbers: Sequence[int] | None = None,
 ) -> tuple[dict[int, list[DistilledRow]], SamplingCounts]:
     """
     Generates `num_sets` sets for every value of `dpc`.
@@ -142,6 +143,7 @@ def generate_sets(
         embed (`Callable`, *optional*): embeds rows; for `k_centers` and `herding`.
         probe ([`LabelProbe`], *optional*): for the label filter.
         progress (`Callable`, *optional*): called with the number of candidates sampled since the last call.
+        numbers (`Sequence[int]`, *optional*): numbers of the sets; the first `num_sets` by default.
 
     Returns:
         The rows of all sets for each value of `dpc`, and the counts.
@@ -149,7 +151,7 @@ def generate_sets(
     counts = SamplingCounts()
     result: dict[int, list[DistilledRow]] = {n: [] for n in arguments.dpc}
     size = math.ceil(arguments.over_sample_ratio * max(arguments.dpc))
-    for number in range(arguments.num_sets):
+    for number in range(arguments.num_sets) if numbers is None else numbers:
         for label in range(generator.format.num_labels):
             candidates = sample_candidates(
                 generator,

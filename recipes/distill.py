@@ -15,6 +15,13 @@ Four GPUs:
 `--student shared` is DiLM, `--student ema` (the default) is DDG:
 
     ddg-hf distill --task sst2 --generator runs/sst2/pretrain --student shared --output_dir runs/sst2/dilm
+
+Learner trajectories that are computed once and used again, by other runs too; the best checkpoint by the accuracy of
+classifiers trained on generated sets:
+
+    ddg-hf distill --config recipes/sst2/distill.yaml --generator runs/sst2/pretrain --output_dir runs/sst2/distill \
+        --num_trajectories 20 --trajectory_dir runs/sst2/trajectories \
+        --validation_sets 3 --eval_strategy steps --eval_steps 500 --save_steps 500 --load_best_model_at_end true
 """
 
 import sys
@@ -36,15 +43,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from ddg_hf.data.rows import fingerprints, rows_and_labels
     from ddg_hf.evaluation.label_control import LabelProbe
+    from ddg_hf.evaluation.validation import SetValidator
     from ddg_hf.models.encoder import TextEncoder
     from ddg_hf.models.generator import Generator
     from ddg_hf.models.learner import Learner
     from ddg_hf.provenance import check_output_dir
+    from ddg_hf.trainer.checkpoints import resume_requested
     from ddg_hf.trainer.distillation_trainer import DistillationTrainer
-    from ddg_hf.trainer.runs import find_checkpoint, run_training
+    from ddg_hf.trainer.runs import run_training
 
-    checkpoint = find_checkpoint(training_args.output_dir, training_args.resume_from_checkpoint)
-    check_output_dir(training_args.output_dir, training_args.overwrite, "distill", resume=checkpoint is not None)
+    resume = resume_requested(training_args.resume_from_checkpoint)
+    check_output_dir(training_args.output_dir, training_args.overwrite, "distill", resume)
     spec, dataset = data_args.load(seed=training_args.seed)
     rows, labels = rows_and_labels(dataset["train"], spec)
     eval_rows, eval_labels = rows_and_labels(dataset["validation"], spec)
@@ -53,6 +62,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     learner = Learner.load(learner_args, spec.num_labels, rows, device=training_args.device)
     encoder = TextEncoder(learner_args, rows=rows, device=training_args.device)
     probe = LabelProbe(encoder, rows, labels) if training_args.probe_samples else None
+    validator = None
+    if training_args.validation_sets:
+        if not eval_rows:
+            raise UserError("--validation_sets needs held-out rows, but the validation split is empty")
+        validator = SetValidator(learner.clone(), encoder.embed, eval_rows, eval_labels, spec.metrics, training_args)
     trainer = DistillationTrainer(
         generator,
         learner,
@@ -63,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         eval_rows=eval_rows,
         eval_labels=eval_labels,
         probe=probe,
+        validator=validator,
     )
     arguments = [data_args, generator_args, learner_args, training_args]
     run_training(trainer, "distill", arguments, task=spec.name, data_fingerprint=fingerprints(dataset))

@@ -117,7 +117,7 @@ def test_null_leaves_an_optional_field_empty(parse):
         (None, ["--student", "emma"], "student.*emma.*ema"),
         ("student: emma", [], "student.*emma.*ema"),
         ("dtype: float3", [], "dtype.*float3.*float32"),
-        ("temperature: 0", [], "--temperature must be positive"),
+        ("normalize_temperature: 0", [], "--normalize_temperature must be positive"),
         ("- a\n- b", [], "list"),
         ("a: [", [], "not valid YAML"),
         ("1: x", [], "unknown key '1'"),

@@ -7,6 +7,7 @@ import torch
 from transformers import TrainingArguments
 
 from ..errors import UserError
+from .sharding import load_models_whole
 
 
 @dataclass
@@ -21,9 +22,9 @@ class BaseConfig(TrainingArguments):
     Parameters:
         overwrite (`bool`, *optional*, defaults to `False`):
             Replace a finished run in `output_dir`.
-        tokens_per_micro_batch (`int`, *optional*, defaults to `4096`):
+        tokens_per_micro_batch (`int`, *optional*, defaults to `4096`, or `1024` on a CPU):
             Upper bound of the padded tokens in one forward pass of the generator. The rows of a batch are sorted by
-            length and split accordingly; the result does not depend on it.
+            length and split accordingly; the result does not depend on it. Smaller passes have less padding.
         probe_samples (`int`, *optional*, defaults to `64`):
             Texts generated per label to measure label consistency at every evaluation; 0 turns the probe off.
         top_p (`float`, *optional*, defaults to `0.95`):
@@ -44,8 +45,9 @@ class BaseConfig(TrainingArguments):
         default=False, metadata={"help": "Keep False: the buffers of language models are constants."}
     )
     overwrite: bool = field(default=False, metadata={"help": "Replace a finished run in output_dir."})
-    tokens_per_micro_batch: int = field(
-        default=4096, metadata={"help": "Upper bound of the padded tokens in one forward pass of the generator."}
+    tokens_per_micro_batch: int | None = field(
+        default=None,
+        metadata={"help": "Upper bound of the padded tokens in one forward pass (default: 4096, 1024 on a CPU)."},
     )
     probe_samples: int = field(
         default=64, metadata={"help": "Texts generated per label to measure label consistency; 0 turns it off."}
@@ -60,6 +62,9 @@ class BaseConfig(TrainingArguments):
         if not torch.accelerator.is_available():
             self.use_cpu = True
         super().__post_init__()
+        if self.tokens_per_micro_batch is None:
+            self.tokens_per_micro_batch = 1024 if self.device.type == "cpu" else 4096
+        load_models_whole()
         for name in ("tokens_per_micro_batch", "sampling_temperature"):
             if getattr(self, name) <= 0:
                 raise UserError(f"--{name} must be positive, got {getattr(self, name)}")

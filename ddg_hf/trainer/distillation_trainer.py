@@ -1,41 +1,34 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """Distillation of a generator by gradient matching."""
 
-import json
-import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch.utils.data import Dataset, SequentialSampler
 
-from ..data.samplers import stable_seed
+from ..data.samplers import epoch_batch, stable_seed
 from ..errors import UserError
 from ..evaluation.label_control import LabelProbe
-from ..losses.gradient_matching import (
-    directional_derivatives,
-    effective_sample_size,
-    head_gradient,
-    matching_loss,
-    surrogate_coefficients,
-    synthetic_weights,
-)
 from ..models.encoder import TextEncoder
 from ..models.generator import Generator
 from ..models.learner import Learner
+from ..models.row_gradients import RowGradients
 from ..models.sequence_format import EncodedText
-from ..provenance import write_json
-from ..selection.teacher_sets import build_teacher_sets
+from ..provenance import peak_memory_mb
 from .distillation_config import DistillationConfig
-from .distillation_state import LearnerTrajectory, SyntheticPool
+from .distillation_state import load_distillation_state, save_distillation_state
 from .generator_trainer import GeneratorTrainer
-
-STATE_TENSORS = "distillation_state.safetensors"
-STATE_JSON = "distillation_state.json"
+from .matching import ZeroGradientError, match_gradients
+from .pool import SyntheticPool
+from .processes import Processes
+from .snapshots import EvaluationSnapshots
+from .stored_trajectories import StoredTrajectories, stored_seed
+from .teacher import rows_fingerprint, teacher_sets, weights_fingerprint
+from .trajectory import LearnerTrajectory
 
 
 class Steps(Dataset):
@@ -52,6 +45,16 @@ class Steps(Dataset):
 
 
 @dataclass
+class _Batch:
+    """The joint batch of all processes: S synthetic rows, then the rows of the language-model loss."""
+
+    samples: list[EncodedText]
+    # of the synthetic rows
+    pool_positions: list[int]
+    labels_S: torch.Tensor
+
+
+@dataclass
 class _Update:
     """What one generator update needs: this process's rows, their micro-batches and coefficients."""
 
@@ -62,6 +65,8 @@ class _Update:
     # NLL with its graph, where that fits in memory
     nll_B: torch.Tensor | None
     seconds_generator: float
+    num_synthetic: int
+    start: float
 
 
 class DistillationTrainer(GeneratorTrainer):
@@ -71,16 +76,18 @@ class DistillationTrainer(GeneratorTrainer):
     Each step: the teacher gradient of every label is taken on a K-centers coreset at the learner; the gradient of
     weighted synthetic rows at the student; 1 - cosine is the loss. The generator sees it as a weighted language-model
     loss ([`~ddg_hf.losses.gradient_matching`]). Between steps the learner trains on real data. What is logged as
-    `loss` is the matching loss, not the surrogate.
+    `loss` is the objective, not the surrogate.
 
     Args:
         generator ([`Generator`]): pretrained generator.
-        learner ([`Learner`]): classifier with a linear or RoBERTa-type head.
+        learner ([`Learner`]): classifier, a sequence classification model of any architecture.
         encoder ([`TextEncoder`]): embeds rows, for teacher sets and clusters.
         args ([`DistillationConfig`]): the configuration.
         train_rows, train_labels: real training rows and label ids.
         eval_rows, eval_labels (*optional*): held-out rows.
         probe ([`LabelProbe`], *optional*): measures label consistency.
+        validator (`Callable`, *optional*): `(generator, processes) -> metrics` of generated sets, measured at every
+            evaluation ([`~ddg_hf.evaluation.validation.SetValidator`]).
     """
 
     def __init__(
@@ -94,6 +101,7 @@ class DistillationTrainer(GeneratorTrainer):
         eval_rows: Sequence[tuple[str, ...]] = (),
         eval_labels: Sequence[int] = (),
         probe: LabelProbe | None = None,
+        validator: Callable[[Generator, Processes], dict[str, float]] | None = None,
         **kwargs,
     ):
         steps = Steps(args.max_steps * args.gradient_accumulation_steps * args.world_size)
@@ -110,18 +118,45 @@ class DistillationTrainer(GeneratorTrainer):
         self.num_labels = generator.format.num_labels
         if learner.model.dtype != torch.float32:
             raise UserError("the student's moving average needs a float32 learner; drop --learner_dtype")
+        if (args.labels_per_step or 1) > self.num_labels:
+            raise UserError(f"--labels_per_step {args.labels_per_step} is more than the {self.num_labels} labels")
+        self.processes = Processes(self.accelerator)
+        self.validator = validator
+        self.train_rows, self.train_labels = list(train_rows), list(train_labels)
+        self.learner_trajectory, self.trajectory = self._trajectories(learner, encoder)
+        self.snapshots = EvaluationSnapshots(self.learner_trajectory, args.eval_snapshots)
         # At most half of a class, as for the real rows.
         counts = np.bincount(train_labels, minlength=self.num_labels)
         synthetic_per_class = [max(2, min(args.synthetic_per_class, int(count) // 2)) for count in counts]
-        self.encoder = encoder
-        self.trajectory = LearnerTrajectory(learner, train_rows, train_labels, args)
-        self.teacher_sets = build_teacher_sets(
-            encoder.embed(train_rows), train_labels, self.num_labels, args.teacher_sets, args.real_per_class, args.seed
+        self.pool = SyntheticPool(
+            generator.format,
+            args,
+            synthetic_per_class,
+            self.sample_targets,
+            encoder.embed,
+            learner.encode,
+            self.processes,
         )
-        self.pool = SyntheticPool(generator.format, args, synthetic_per_class, self.sample_targets, encoder.embed)
         self._update: _Update | None = None
         self._micro_step = 0
-        self._snapshots: list[tuple[dict, list[torch.Tensor]]] | None = None
+
+    def _trajectories(self, learner: Learner, encoder: TextEncoder):
+        """The trajectory that computes, and the one that training follows: the same, or stored ones."""
+        args, rows, labels = self.args, self.train_rows, self.train_labels
+        directory = Path(args.trajectory_dir or Path(args.output_dir) / "trajectories")
+        seed = stored_seed(directory, args.seed) if args.num_trajectories else args.seed
+        sets = teacher_sets(
+            *(encoder, rows, labels, self.num_labels, args.teacher_sets, args.real_per_class, seed, self.processes),
+            show_progress=not args.disable_tqdm and args.process_index == 0,
+        )
+        fresh = LearnerTrajectory(learner, rows, labels, sets, args, seed, self.processes)
+        if not args.num_trajectories:
+            return fresh, fresh
+        pretrained = {"max_length": torch.tensor(learner.max_length), **learner.model.state_dict()}
+        fingerprint = f"{rows_fingerprint(rows, labels)} {weights_fingerprint(pretrained)}"
+        stored = StoredTrajectories(fresh, directory, args.num_trajectories, fingerprint, self.processes)
+        stored.compute(show_progress=not args.disable_tqdm and args.process_index == 0)
+        return fresh, stored
 
     def _get_train_sampler(self, train_dataset=None):
         return SequentialSampler(train_dataset or self.train_dataset)
@@ -135,46 +170,65 @@ class DistillationTrainer(GeneratorTrainer):
         accumulation = self.args.gradient_accumulation_steps
         if self._micro_step == 0:
             self._update = self._prepare_update(model)
-        start = time.time()
-        self._backward_share(model, self._update, self._micro_step, accumulation)
-        self._update.seconds_generator += time.time() - start
+        update, start = self._update, time.time()
+        self._backward_share(model, update, self._micro_step, accumulation)
+        update.seconds_generator += time.time() - start
         self._micro_step = (self._micro_step + 1) % accumulation
         if self._micro_step == 0:
-            self.note(seconds_generator=self._update.seconds_generator)
-        return self._update.loss / accumulation
+            rate = update.num_synthetic / (time.time() - update.start)
+            self.note(seconds_generator=update.seconds_generator, samples_per_second=rate)
+        return update.loss / accumulation
 
     def _prepare_update(self, model) -> _Update:
         """Moves learner and pool to this step, and computes the loss and the coefficients."""
+        began = time.time()
         step = self.state.global_step
         outer, inner = divmod(step, self.args.inner_steps)
-        round = outer // self.args.generate_interval
+        self._refresh_pool(outer // self.args.generate_interval)
         start = time.time()
-        if self.pool.round != round:
-            self.pool.refresh(round)
-            self._measure_pool()
-        generated = time.time()
         self.trajectory.move_to(outer, inner)
-        learned = time.time()
-        self.note(seconds_generate=generated - start, seconds_learner=learned - generated)
+        self.note(seconds_learner=time.time() - start)
 
-        batch = self.pool.batch(step)
-        joint = [(label, i) for label, rows in batch.items() for i in rows]
-        mine = list(range(self.args.process_index, len(joint), self.args.world_size))
-        samples = [EncodedText(self.generator.format.prefix(y), self.pool.targets[y][i]) for y, i in joint]
-        local = [samples[i] for i in mine]
+        start = time.time()
+        batch = self._draw(step)
+        mine = list(range(self.args.process_index, len(batch.samples), self.args.world_size))
+        local = [batch.samples[i] for i in mine]
         micro_batches = self._split([len(s) for s in local])
         nll_B, graph = self._local_nll(model, local, micro_batches)
-        joint_nll = self._sum_over_processes(self._scatter(nll_B.detach(), mine, len(joint)))
-        self.check_finite(joint_nll, "generator loss")
-        nll_seconds = time.time() - learned
+        nll_J = nll_B.new_zeros(len(batch.samples))
+        nll_J[mine] = nll_B.detach()
+        nll_J = self.processes.sum(nll_J)
+        self._check_losses(nll_J, batch)
+        nll_seconds = time.time() - start
 
         start = time.time()
-        labels = torch.tensor([y for y, _ in joint], device=self.args.device)
-        rows = [self.pool.rows[y][i] for y, i in joint]
-        loss, coefficients = self._match(rows, labels, joint_nll, mine, outer, inner)
-        self.check_finite(loss, "matching loss")
+        loss, coefficients_J = self._objective(batch, nll_J, mine)
         self.note(seconds_match=time.time() - start)
-        return _Update(local, micro_batches, coefficients[mine], loss, graph, nll_seconds)
+        size = len(batch.pool_positions)
+        return _Update(local, micro_batches, coefficients_J[mine], loss, graph, nll_seconds, size, began)
+
+    def _refresh_pool(self, round: int) -> None:
+        if self.pool.round != round:
+            self.pool.refresh(round)
+            self.note(**{f"seconds_{phase}": seconds for phase, seconds in self.pool.seconds.items()})
+            if self.probe is not None:
+                consistency = self.probe.accuracy(self.pool.rows, self.pool.labels)
+                self.pool.metrics["label_consistency"] = consistency
+        self.note(**self.pool.metrics)
+
+    def _draw(self, step: int) -> _Batch:
+        """The joint batch of an update, a function of the pool and the step."""
+        labels, format = None, self.generator.format
+        if self.args.labels_per_step is not None:
+            rng = np.random.default_rng(stable_seed(self.args.seed, "labels", step))
+            labels = np.sort(rng.choice(self.num_labels, self.args.labels_per_step, replace=False)).tolist()
+        positions = [i for rows in self.pool.batch(step, labels).values() for i in rows]
+        samples = [EncodedText(format.prefix(self.pool.labels[i]), self.pool.targets[i]) for i in positions]
+        if self.args.lm_lambda:
+            real = epoch_batch(len(self.train_rows), self.args.lm_batch_size, step, self.args.seed, "lm")
+            samples += [format.encode(self.train_rows[i], self.train_labels[i]) for i in real]
+        labels_S = torch.tensor([self.pool.labels[i] for i in positions], device=self.args.device)
+        return _Batch(samples, positions, labels_S)
 
     def _split(self, lengths: Sequence[int]) -> list[list[int]]:
         """Length-sorted micro-batches, at least one for each accumulation step."""
@@ -224,112 +278,102 @@ class DistillationTrainer(GeneratorTrainer):
                 nll = self._forward(model, [update.samples[i] for i in rows])
                 self.backward((coefficients[rows] * nll).sum())
 
-    # ---- matching ----
+    # ---- the objective ----
 
-    def _match(self, rows, labels_J, nll_J, mine, outer: int, inner: int):
+    def _objective(self, batch: _Batch, nll_J: torch.Tensor, mine: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """
-        Matching loss and coefficients of the joint batch of all processes.
-
-        Args:
-            rows: the texts of the J synthetic rows of the joint batch.
-            labels_J, nll_J: their labels and generator losses.
-            mine: positions of this process's rows.
-            outer, inner: where on which trajectory.
+        The loss of the joint batch and its derivative in each row's NLL.
 
         Returns:
-            `(loss, coefficients_J)`; the coefficients of other processes' rows are zero.
+            `(loss, coefficients_J)`; the coefficients of other processes' rows need not be right.
         """
-        student = self.trajectory.student
-        teacher = self._teacher_gradients(self._teacher_rows(outer, inner))
-        mine_T = torch.tensor(mine, device=labels_J.device)
-        features = student.features(student.encode([rows[i] for i in mine]), range(len(mine))) if mine else None
-        coefficients = torch.zeros_like(nll_J)
-        losses, sizes, cosines = [], [], {}
-        for label in range(self.num_labels):
-            weights_J = torch.zeros_like(nll_J)
-            of_label = labels_J == label
-            weights_J[of_label] = synthetic_weights(nll_J[of_label], self.args.temperature)
-            local = of_label[mine_T]
-            part = self._head_gradient(student, features, local, label, weights_J[mine_T][local])
-            g_syn = self._sum_over_processes(part)
-            try:
-                loss, direction = matching_loss(teacher[label], g_syn)
-            except ValueError as error:
-                raise UserError(
-                    f"label '{self.generator.format.label_names[label]}' at step {self.state.global_step + 1}: "
-                    f"{error}; check the learner and its learning rate"
-                ) from error
-            direction = direction / self.num_labels
-            if local.any():
-                here = torch.full((int(local.sum()),), label, device=labels_J.device)
-                derivatives = directional_derivatives(student.head.eval(), features[local], here, direction)
-                positions = mine_T[local]
-                coefficients[positions] = surrogate_coefficients(
-                    weights_J[positions], derivatives, self.args.temperature, mean_derivative=g_syn @ direction
-                ).to(coefficients.dtype)
-            losses.append(loss)
-            sizes.append(effective_sample_size(weights_J[of_label]).item())
-            cosines[f"gradient_cosine_{label}"] = 1 - loss.item()
-        loss = torch.stack(losses).mean()
+        size, weight = len(batch.pool_positions), self.args.lm_lambda
+        synthetic = [i for i in mine if i < size]
+        source = None
+        if synthetic:
+            positions = [batch.pool_positions[i] for i in synthetic]
+            source = RowGradients(
+                self.trajectory.student,
+                self.pool.encoded,
+                positions,
+                batch.labels_S[synthetic],
+                self.args.match_parameters,
+            )
+        try:
+            match = match_gradients(
+                batch.labels_S,
+                nll_J[:size],
+                synthetic,
+                source,
+                self.trajectory.teacher_gradient,
+                self.args.normalize_temperature,
+                self.processes,
+            )
+        except ZeroGradientError as error:
+            name = self.generator.format.label_names[error.label]
+            raise UserError(
+                f"label '{name}' at step {self.state.global_step + 1}: {error}; check the learner and its learning "
+                "rate"
+            ) from error
+        loss, coefficients_J = match.loss, match.coefficients_J
+        self._note_match(match, nll_J[:size])
+        if weight:
+            lm_loss = nll_J[size:].mean()
+            self.note(lm_loss=lm_loss.item(), matching_loss=loss.item())
+            loss = (1 - weight) * loss + weight * lm_loss
+            share = torch.full_like(nll_J[size:], weight / (len(nll_J) - size))
+            coefficients_J = torch.cat([(1 - weight) * coefficients_J, share])
+        self.check_finite(loss, "matching loss")
+        return loss, coefficients_J
+
+    def _note_match(self, match, nll_S: torch.Tensor) -> None:
+        names = self.generator.format.label_names
+        sizes = match.effective_sample_sizes.values()
         self.note(
-            gradient_cosine=1 - loss.item(),
+            gradient_cosine=sum(match.cosines.values()) / len(match.cosines),
             effective_sample_size=sum(sizes) / len(sizes),
-            synthetic_nll=nll_J.mean().item(),
-            **(cosines if self.num_labels <= 10 else {}),
+            synthetic_nll=nll_S.mean().item(),
+            **{f"gradient_cosine/{names[y]}": cosine for y, cosine in match.cosines.items()},
         )
-        return loss.detach(), coefficients
 
-    def _teacher_rows(self, trajectory: int | str, position: int) -> list[np.ndarray]:
-        """The teacher set of inner step `position`: an entry of a permutation seeded by the trajectory."""
-        rng = np.random.default_rng(stable_seed(self.args.seed, "teacher", trajectory))
-        return self.teacher_sets[rng.permutation(len(self.teacher_sets))[position % len(self.teacher_sets)]]
-
-    def _teacher_gradients(self, teacher_rows: list[np.ndarray]) -> list[torch.Tensor]:
-        """Mean gradient of each label's real rows at the learner; processes share the rows."""
-        learner = self.trajectory.learner
-        joint = [(label, int(i)) for label, rows in enumerate(teacher_rows) for i in rows]
-        mine = joint[self.args.process_index :: self.args.world_size]
-        features = learner.features(self.trajectory.encoded, [i for _, i in mine]) if mine else None
-        labels = torch.tensor([y for y, _ in mine], device=self.args.device)
-        result = []
-        for label, rows in enumerate(teacher_rows):
-            local = labels == label
-            weights = torch.full((int(local.sum()),), 1 / len(rows), device=self.args.device)
-            part = self._head_gradient(learner, features, local, label, weights)
-            result.append(self._sum_over_processes(part))
-        return result
-
-    def _head_gradient(self, learner: Learner, features, local, label: int, weights) -> torch.Tensor:
-        """Weighted head gradient of the rows `local` of a label, zeros if this process has none."""
-        if features is None or not local.any():
-            return torch.zeros(sum(p.numel() for p in learner.head.parameters()), device=self.args.device)
-        labels = torch.full((int(local.sum()),), label, device=self.args.device)
-        return head_gradient(learner.head.eval(), features[local], labels, weights.to(features.dtype))
-
-    # ---- processes ----
-
-    def _sum_over_processes(self, value: torch.Tensor) -> torch.Tensor:
-        return self.accelerator.reduce(value, reduction="sum") if self.args.world_size > 1 else value
-
-    @staticmethod
-    def _scatter(values: torch.Tensor, positions: list[int], size: int) -> torch.Tensor:
-        result = values.new_zeros(size)
-        result[positions] = values
-        return result
+    def _check_losses(self, nll_J: torch.Tensor, batch: _Batch) -> None:
+        """Raises `UserError` if a row's loss is not finite, naming step and row."""
+        if torch.isfinite(nll_J).all():
+            return
+        bad = (~torch.isfinite(nll_J)).nonzero().flatten().tolist()
+        target = batch.samples[bad[0]].target
+        vocabulary = self.generator.vocabulary
+        text = self.generator.tokenizer.decode(target if vocabulary is None else vocabulary.to_full(target))
+        self.check_finite(nll_J, f"generator loss of {len(bad)} of {len(nll_J)} rows of the batch, such as {text!r},")
 
     # ---- measuring ----
 
-    def _measure_pool(self) -> None:
-        self.note(malformed_rate=self.pool.malformed_rate)
-        if self.probe is not None:
-            rows = [(row, y) for y, texts in self.pool.rows.items() for row in texts]
-            self.note(label_consistency=self.probe.accuracy([r for r, _ in rows], [y for _, y in rows]))
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs:
+            logs.update(self._held_out_nll())
+            memory = peak_memory_mb()
+            if torch.cuda.is_available():
+                memory = torch.cuda.max_memory_allocated() / 2**20
+            if memory is not None:
+                logs["peak_memory_mb"] = memory
+        super().log(logs, start_time)
+
+    def _held_out_nll(self) -> dict[str, float]:
+        """NLL of fixed held-out real rows under the generator, nats per token; nothing without such rows."""
+        format, number = self.generator.format, self.args.held_out_samples
+        pairs = zip(self.eval_rows[:number], self.eval_labels[:number], strict=True)
+        samples = [format.encode(row, label) for row, label in pairs if format.is_covered(row)]
+        if not samples:
+            return {}
+        return {"held_out_nll": self.generator.nll(samples, self.args.tokens_per_micro_batch).mean().item()}
 
     def measure_generator(self) -> dict[str, float]:
-        """Adds the gradient cosine of fresh samples at fixed learner snapshots."""
+        """Adds the gradient cosine of fresh samples at fixed learner snapshots, and what generated sets are worth."""
         metrics = super().measure_generator()
         if self.args.probe_samples:
             metrics["gradient_cosine"] = self.measure_gradient_cosine(self.args.probe_samples)
+        if self.validator is not None:
+            metrics |= self.validator(self.generator, self.processes)
         return metrics
 
     def measure_gradient_cosine(self, num_per_label: int, *seed_parts: int | str) -> float:
@@ -341,37 +385,14 @@ class DistillationTrainer(GeneratorTrainer):
         Args:
             num_per_label (`int`): fresh samples per label; malformed ones are left out.
             seed_parts: key of the samples' random streams.
+
+        Returns:
+            `float`: `nan` if all samples of a label are malformed.
         """
         targets = self.sample_targets(num_per_label, self.args.seed, "cosine", *seed_parts)
         decode = self.generator.format.decode
-        rows = {y: [row for t in values if (row := decode(t)) is not None] for y, values in targets.items()}
-        if not all(rows.values()):
-            return float("nan")
-        student, cosines = self.trajectory.student, []
-        current = {k: v.clone() for k, v in student.model.state_dict().items()}
-        for state, teacher in self._eval_snapshots():
-            student.model.load_state_dict(state)
-            for label, texts in rows.items():
-                features = student.features(student.encode(texts), range(len(texts)))
-                labels = torch.full((len(texts),), label, device=self.args.device)
-                weights = torch.full((len(texts),), 1 / len(texts), device=self.args.device)
-                gradient = head_gradient(student.head.eval(), features, labels, weights)
-                cosines.append(torch.cosine_similarity(gradient, teacher[label], dim=0).item())
-        student.model.load_state_dict(current)
-        return sum(cosines) / len(cosines)
-
-    def _eval_snapshots(self) -> list[tuple[dict, list[torch.Tensor]]]:
-        """Student weights and teacher gradients along a trajectory that training never uses; computed once."""
-        if self._snapshots is None:
-            tensors, rest = self.trajectory.state_dict()
-            self._snapshots = []
-            for position in range(self.args.eval_snapshots):
-                self.trajectory.move_to("eval", position)
-                state = {k: v.detach().clone() for k, v in self.trajectory.student.model.state_dict().items()}
-                teacher = self._teacher_gradients(self._teacher_rows("eval", position))
-                self._snapshots.append((state, teacher))
-            self.trajectory.load_state_dict(tensors, rest)
-        return self._snapshots
+        rows = [[row for t in targets[y] if (row := decode(t)) is not None] for y in range(self.num_labels)]
+        return self.snapshots.gradient_cosine(rows) if all(rows) else float("nan")
 
     # ---- resuming ----
 
@@ -379,20 +400,9 @@ class DistillationTrainer(GeneratorTrainer):
         super()._save_optimizer_and_scheduler(output_dir)
         # The same on all processes: learner and pool are replicated.
         if self.args.should_save:
-            tensors, trajectory = self.trajectory.state_dict()
-            temporary = Path(output_dir) / f".{STATE_TENSORS}"
-            save_file(tensors, temporary)
-            os.replace(temporary, Path(output_dir) / STATE_TENSORS)
-            write_json(Path(output_dir) / STATE_JSON, {"trajectory": trajectory, "pool": self.pool.state_dict()})
+            save_distillation_state(Path(output_dir), self.trajectory, self.pool)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is None:
-            return
-        tensors, state = Path(checkpoint) / STATE_TENSORS, Path(checkpoint) / STATE_JSON
-        for path in (tensors, state):
-            if not path.is_file():
-                raise UserError(f"checkpoint '{checkpoint}' is incomplete ({path.name} is missing); name another one")
-        content = json.loads(state.read_text(encoding="utf-8"))
-        self.trajectory.load_state_dict(load_file(tensors, device=str(self.args.device)), content["trajectory"])
-        self.pool.load_state_dict(content["pool"])
+        if checkpoint is not None:
+            load_distillation_state(Path(checkpoint), self.trajectory, self.pool, self.args.device)

@@ -13,14 +13,15 @@ import torch
 from accelerate.utils import gather_object
 from safetensors.torch import load_file
 from transformers import Trainer
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ..data.samplers import length_sorted_batches
 from ..errors import UserError
 from ..evaluation.label_control import LabelProbe
 from ..models.generator import CHUNK_SIZE, Generator
 from ..provenance import write_json
-
-ACCUMULATORS_FILE = "accumulators_{rank}.json"
+from .checkpoints import ACCUMULATORS_FILE, defect, remove_checkpoint, rotate_checkpoints, write_manifest, writing
+from .sharding import check_engine, keep_head_gathered, load_models_whole
 
 
 class GeneratorTrainer(Trainer):
@@ -61,8 +62,8 @@ class GeneratorTrainer(Trainer):
             data_collator=data_collator,
             **kwargs,
         )
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            raise UserError("sharded training (FSDP, DeepSpeed) is not supported yet; use accelerate_configs/ddp.yaml")
+        check_engine(self.accelerator, generator.model)
+        load_models_whole()
         if args.n_gpu > 1:
             raise UserError(
                 f"this process sees {args.n_gpu} GPUs; start it with `accelerate launch` or set CUDA_VISIBLE_DEVICES=0"
@@ -74,13 +75,44 @@ class GeneratorTrainer(Trainer):
         """Row indices of length-sorted micro-batches under `tokens_per_micro_batch`."""
         return length_sorted_batches(lengths, self.args.tokens_per_micro_batch)
 
+    def padded(self, micro_batches: list[list[int]]) -> list[list[int]]:
+        """
+        As many micro-batches on every process: empty ones, which come last, make up the difference.
+
+        An empty one stands for a forward and backward pass of the shortest row with weight zero. The passes of a
+        sharded model are collective operations, so a process that skipped them would make the others wait.
+        """
+        if self.args.world_size == 1:
+            return micro_batches
+        counts = self.accelerator.gather(torch.tensor([len(micro_batches)], device=self.args.device))
+        return micro_batches + [[] for _ in range(int(counts.max()) - len(micro_batches))]
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether FSDP2 or DeepSpeed ZeRO spreads the generator, its gradients or its optimizer over processes."""
+        return self.is_fsdp_enabled or self.is_deepspeed_enabled
+
     def backward(self, loss: torch.Tensor) -> None:
         """Backward pass through accelerate; the loss is already scaled for accumulation and processes."""
-        self.accelerator.backward(loss)
+        self.accelerator.backward(loss, **({"scale_wrt_gas": False} if self.is_deepspeed_enabled else {}))
 
+    @contextlib.contextmanager
     def sync_context(self, model, last: bool):
-        """Gradients synchronise on the last micro-batch only."""
-        return contextlib.nullcontext() if last else self.accelerator.no_sync(model)
+        """Gradients synchronise on the `last` micro-batch of the last accumulation step only."""
+        state = self.accelerator.gradient_state
+        last_step = state.sync_gradients
+        # DeepSpeed's engine updates the weights at the end of every backward pass that finds this set.
+        state._set_sync_gradients(last_step and last)
+        try:
+            with contextlib.nullcontext() if last_step and last else self.accelerator.no_sync(model):
+                yield
+        finally:
+            state._set_sync_gradients(last_step)
+
+    def _prepare_for_training(self, *args, **kwargs):
+        prepared = super()._prepare_for_training(*args, **kwargs)
+        keep_head_gathered(self.model_wrapped)
+        return prepared
 
     def check_finite(self, loss: torch.Tensor, what: str) -> None:
         """Raises `UserError` if a loss is not finite, naming the step."""
@@ -89,6 +121,13 @@ class GeneratorTrainer(Trainer):
                 f"the {what} is not finite at step {self.state.global_step + 1}; lower --learning_rate or use --bf16 "
                 "instead of float16. Checkpoints saved before this step are intact"
             )
+
+    def _get_grad_norm(self, model, grad_norm=None):
+        # Before the optimizer's step: weights that are not finite must never reach a checkpoint.
+        norm = super()._get_grad_norm(model, grad_norm)
+        if norm is not None:
+            self.check_finite(torch.as_tensor(norm), "gradient")
+        return norm
 
     # ---- sampling and measuring ----
 
@@ -161,6 +200,12 @@ class GeneratorTrainer(Trainer):
 
     # ---- saving and resuming ----
 
+    # Seconds of training before this call, and when this call began.
+    _seconds_before, _start_time = 0.0, 0.0
+    # The last step at whose end something may have been logged or saved, and whether its checkpoint is still to come.
+    _seen_step: int | None = None
+    _save_postponed = False
+
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         # Not the parent's: a trimmed vocabulary is saved in full, and nothing is pickled (`training_args.bin`).
         output_dir = output_dir or self.args.output_dir
@@ -195,32 +240,101 @@ class GeneratorTrainer(Trainer):
         self.model.tie_weights()
 
     def _load_best_model(self) -> None:
+        reason = defect(Path(self.state.best_model_checkpoint), resumable=False)
+        if reason is not None:
+            raise UserError(
+                f"the best checkpoint '{self.state.best_model_checkpoint}' cannot be used: {reason}; resume without "
+                "--load_best_model_at_end to keep the last weights"
+            )
         self._load_from_checkpoint(self.state.best_model_checkpoint)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         super()._save_optimizer_and_scheduler(output_dir)
         # Without these the first loss that is logged after a resume would be another one.
         state = {
+            "num_processes": self.args.world_size,
             "tr_loss": self._tr_loss.item(),
+            "total_loss": self._total_loss_scalar,
             "last_logged": self._globalstep_last_logged,
             "running": dict(self._running),
+            "seconds": self._seconds_before + time.time() - self._start_time,
+            # By a callback, such as early stopping.
+            "stopped": self.control.should_training_stop and self.state.global_step < self.state.max_steps,
         }
         write_json(Path(output_dir) / ACCUMULATORS_FILE.format(rank=self.args.process_index), state)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is not None:
-            path = Path(checkpoint) / ACCUMULATORS_FILE.format(rank=self.args.process_index)
-            if not path.is_file():
-                raise UserError(f"checkpoint '{checkpoint}' is incomplete ({path.name} is missing); name another one")
-            self._restored = json.loads(path.read_text(encoding="utf-8"))
+        if checkpoint is None:
+            return
+        path = Path(checkpoint) / ACCUMULATORS_FILE.format(rank=self.args.process_index)
+        state = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        if state.get("num_processes") != self.args.world_size:
+            raise UserError(
+                f"checkpoint '{checkpoint}' is incomplete or was not written by {self.args.world_size} processes "
+                f"({path.name}); start as many as wrote it, or name another one"
+            )
+        self._restored = state
 
     def restore_accumulators(self) -> None:
-        """Called by the first training step: Trainer has set its accumulators to zero after loading a checkpoint."""
+        """Called when training begins: Trainer has set its accumulators to zero after loading a checkpoint."""
         if self._restored is not None:
             self._tr_loss.fill_(self._restored["tr_loss"])
-            # Trainer reports the mean over the steps of this call: the loss of earlier ones must not count.
-            self._total_loss_scalar = -self._restored["tr_loss"]
+            self._total_loss_scalar = self._restored["total_loss"]
             self._globalstep_last_logged = self._restored["last_logged"]
             self._running = defaultdict(list, self._restored["running"])
+            self._seconds_before = self._restored["seconds"]
+            self.control.should_training_stop = self._restored["stopped"]
+            # The last line that is logged reports the whole run, not only what came after the last restart.
+            self._initial_global_step = 0
             self._restored = None
+
+    def _run_epoch(self, **kwargs) -> None:
+        self.restore_accumulators()
+        self._start_time, self._seen_step = kwargs["start_time"], None
+        # Trainer would take one more step from a checkpoint of the last one.
+        self.control.should_training_stop |= self.state.global_step >= self.state.max_steps
+        if not self.control.should_training_stop:
+            super()._run_epoch(**kwargs)
+
+    def _finalize_training(self, trial, num_train_samples, start_time):
+        self.restore_accumulators()
+        output = super()._finalize_training(trial, num_train_samples, start_time - self._seconds_before)
+        self._seconds_before = 0.0
+        return output
+
+    def _evaluate(self, trial, ignore_keys_for_eval, skip_scheduler: bool = False) -> dict[str, float]:
+        if skip_scheduler and self.state.global_step > 0:
+            return {}  # `eval_on_start` means the start of the run, not that of its continuation
+        return super()._evaluate(trial, ignore_keys_for_eval, skip_scheduler)
+
+    def _maybe_log_save_evaluate(self, tr_loss, grad_norm, model, trial, epoch, *args, **kwargs) -> None:
+        # What is logged and measured at the end of an epoch belongs to the checkpoint of its last step, or a run that
+        # is resumed there would miss it: such a checkpoint is written after the end of the epoch, which comes next.
+        after_step, self._seen_step = self.state.global_step != self._seen_step, self.state.global_step
+        stops = self.control.should_training_stop or self.control.should_epoch_stop or self.state.epoch >= epoch + 1
+        if after_step and stops and self.control.should_save:
+            self._save_postponed, self.control.should_save = True, False
+        elif not after_step and self._save_postponed:
+            self._save_postponed, self.control.should_save = False, True
+        super()._maybe_log_save_evaluate(tr_loss, grad_norm, model, trial, epoch, *args, **kwargs)
+
+    def _save_checkpoint(self, model, trial) -> None:
+        """Trainer's checkpoint, with a manifest that is written last and before older checkpoints are removed."""
+        run_dir = Path(self._get_output_dir(trial=trial))
+        directory = run_dir / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        limit, saves = self.args.save_total_limit, self.args.should_save
+        if saves and directory.is_dir():
+            remove_checkpoint(directory)  # torn, or of a run that went back to an earlier step
+        self.accelerator.wait_for_everyone()
+        self.args.save_total_limit = None
+        try:
+            with writing(directory, run_dir, remove=saves):
+                super()._save_checkpoint(model, trial)
+                self.accelerator.wait_for_everyone()
+                if saves:
+                    write_manifest(directory)
+        finally:
+            self.args.save_total_limit = limit
+        if saves:
+            rotate_checkpoints(run_dir, limit, directory, self.state.best_model_checkpoint)

@@ -88,11 +88,13 @@ class GeneratorPretrainingTrainer(GeneratorTrainer):
         model.train()
         inputs = self._prepare_inputs(inputs)
         lengths = inputs["attention_mask"].sum(dim=1).tolist()
-        micro_batches = self.micro_batches(lengths)
-        # DDP averages over processes, so a sum over rows is scaled by their number.
+        micro_batches = self.padded(self.micro_batches(lengths))
+        shortest = min(range(len(lengths)), key=lengths.__getitem__)
+        # Gradients are averaged over processes, so a sum over rows is scaled by their number.
         scale = self.args.world_size / num_items_in_batch
         total = torch.zeros((), device=self.args.device)
         for i, rows in enumerate(micro_batches):
+            weight, rows = (scale, rows) if rows else (0.0, [shortest])
             longest = lengths[rows[0]]
             batch = {k: inputs[k][rows, :longest] for k in ("input_ids", "attention_mask", "nll_labels")}
             with self.sync_context(model, last=i == len(micro_batches) - 1):
@@ -101,8 +103,8 @@ class GeneratorPretrainingTrainer(GeneratorTrainer):
                 if self.args.discriminative_weight:
                     loss = loss + self.args.discriminative_weight * self._discrimination(model, inputs, rows, output)
                 self.check_finite(loss, "language-model loss")
-                self.backward(loss * scale)
-            total += loss.detach() * scale
+                self.backward(loss * weight)
+            total += loss.detach() * weight
         return total
 
     def _discrimination(self, model, inputs, rows, own) -> torch.Tensor:

@@ -1,42 +1,39 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """Runs a trainer from start (or checkpoint) to a finished output directory."""
 
+import json
+import logging
 import os
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
-from transformers.trainer_utils import get_last_checkpoint
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 
 from ..errors import UserError
 from ..provenance import METADATA_FILE, run_metadata, write_json
+from .checkpoints import checkpoints_in, find_checkpoint, resume_requested, writing
 
+logger = logging.getLogger(__name__)
 
-def find_checkpoint(output_dir: str, resume: str | None) -> str | None:
-    """
-    The checkpoint that `--resume_from_checkpoint` means: `true` is the last one in `output_dir`, else its path.
+STATE_FILE = "trainer_state.json"
+_TEMPORARY = ".final."
+# Present while the run that was here before is being removed.
+_REPLACING = ".replacing"
 
-    Raises:
-        UserError: there is none.
-    """
-    if resume is None or str(resume).lower() in ("false", "no", ""):
-        return None
-    if str(resume).lower() in ("true", "yes"):
-        checkpoint = get_last_checkpoint(output_dir) if os.path.isdir(output_dir) else None
-        if checkpoint is None:
-            raise UserError(f"'{output_dir}' holds no checkpoint to resume from; drop --resume_from_checkpoint")
-        return checkpoint
-    if not os.path.isdir(resume):
-        raise UserError(f"checkpoint '{resume}' does not exist; pass a directory or 'true' for the last one")
-    return resume
+Result = TypeVar("Result")
 
 
 def run_training(trainer, stage: str, arguments: list, **provenance) -> dict[str, float]:
     """
     Trains, evaluates, and writes the final model, `trainer_state.json` and `metadata.json` to the output directory.
 
-    `metadata.json` comes last: a directory that has it holds a finished run.
+    `metadata.json` comes last: a directory that has it holds a finished run. A finished run that is resumed for as
+    many steps as it has made is left as it is.
 
     Args:
         trainer ([`~ddg_hf.trainer.generator_trainer.GeneratorTrainer`]): the trainer.
@@ -46,52 +43,125 @@ def run_training(trainer, stage: str, arguments: list, **provenance) -> dict[str
 
     Returns:
         `dict[str, float]`: final metrics.
+
+    Raises:
+        UserError: the checkpoint to resume from cannot be used, or a file cannot be written (disk full, ...).
     """
     args = trainer.args
     output_dir = Path(args.output_dir)
-    checkpoint = find_checkpoint(args.output_dir, args.resume_from_checkpoint)
-    if args.should_save and output_dir.is_dir():
-        (output_dir / METADATA_FILE).unlink(missing_ok=True)  # from here on it is not finished
-        if checkpoint is None:
-            _remove_run(output_dir)
+    metrics, checkpoint = _on_main_process(lambda: _where_to_start(output_dir, args))
+    if metrics is not None:
+        logger.warning("'%s' holds the finished run: nothing is left to do", output_dir)
+        return metrics
+    if args.should_save:
+        _prepare(output_dir, keep=resume_requested(args.resume_from_checkpoint))
+    trainer.accelerator.wait_for_everyone()
     start = time.time()
     trainer.train(resume_from_checkpoint=checkpoint)
     seconds = time.time() - start
     metrics = trainer.evaluate()
-    _save_final(trainer, output_dir)
-    trainer.save_state()
-    if args.should_save:
-        content = run_metadata(
-            stage,
-            arguments,
-            metrics=metrics,
-            train_seconds=round(seconds, 1),
-            num_processes=args.world_size,
-            **provenance,
-        )
-        write_json(output_dir / METADATA_FILE, content)
+    with writing(output_dir, output_dir, remove=False):
+        _save_final(trainer, output_dir)
+        if args.should_save:
+            content = run_metadata(
+                stage,
+                arguments,
+                metrics=metrics,
+                train_seconds=round(seconds, 1),
+                num_processes=args.world_size,
+                **provenance,
+            )
+            write_json(output_dir / METADATA_FILE, content)
     trainer.accelerator.wait_for_everyone()
     return metrics
 
 
+# ---- the beginning ----
+
+
+def _on_main_process(function: Callable[[], Result]) -> Result:
+    """What `function` returns on the main process, on all of them; a `UserError` there is raised on all of them."""
+    state = PartialState()
+    outcome: list = [None, None]
+    if state.is_main_process:
+        try:
+            outcome[0] = function()
+        except UserError as error:
+            outcome[1] = str(error)
+    if state.num_processes > 1:
+        broadcast_object_list(outcome)
+    if outcome[1] is not None:
+        raise UserError(outcome[1])
+    return outcome[0]
+
+
+def _where_to_start(output_dir: Path, args) -> tuple[dict[str, float] | None, str | None]:
+    """The metrics of a run that is finished, or the checkpoint to resume from; neither: from the beginning."""
+    resume = args.resume_from_checkpoint
+    if not resume_requested(resume):
+        return None, None
+    if (output_dir / _REPLACING).exists() and (not os.path.isdir(resume) or output_dir.samefile(Path(resume).parent)):
+        logger.warning("'%s' holds the rest of a run that was being overwritten; it is removed", output_dir)
+        return None, None
+    record = output_dir / METADATA_FILE
+    content = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None
+    if content is not None and _is_enough(content.get("arguments", {}), args):
+        return content["metrics"], None
+    checkpoint = find_checkpoint(args.output_dir, resume)
+    if content is not None and checkpoint is None and not args.overwrite:
+        raise UserError(
+            f"'{output_dir}' holds a finished run and no whole checkpoint to go on from; pass --overwrite to train "
+            "anew, or another --output_dir"
+        )
+    return None, checkpoint
+
+
+def _is_enough(recorded: dict, args) -> bool:
+    """Whether a finished run with the `recorded` arguments has made the steps that `args` ask for."""
+    steps, epochs = recorded.get("max_steps", -1), recorded.get("num_train_epochs", 0)
+    if args.max_steps > 0:
+        return args.max_steps <= steps
+    return steps <= 0 and args.num_train_epochs <= epochs
+
+
+def _prepare(output_dir: Path, keep: bool) -> None:
+    """Removes what killed runs have left and, unless its checkpoints are to `keep`, the run that was here before."""
+    if not output_dir.is_dir():
+        return
+    for path in [*output_dir.glob(f"{_TEMPORARY}*"), *output_dir.glob(f".{METADATA_FILE}.*")]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (output_dir / METADATA_FILE).unlink(missing_ok=True)  # from here on it is not finished
+    marker = output_dir / _REPLACING
+    if keep and not marker.exists():
+        return
+    # A kill in the middle must not leave a checkpoint of the old run for the new one to resume from.
+    marker.touch()
+    _remove_run(output_dir)
+    marker.unlink()
+
+
 def _remove_run(output_dir: Path) -> None:
     """Removes the checkpoints and model files of the run that is overwritten."""
-    for directory in output_dir.glob("checkpoint-*"):
+    for _, directory in checkpoints_in(output_dir):
         shutil.rmtree(directory)
-    for pattern in ("*.safetensors", "*.safetensors.index.json", "*config.json", "tokenizer*", "trainer_state.json"):
+    for pattern in ("*.safetensors", "*.safetensors.index.json", "*config.json", "tokenizer*", STATE_FILE):
         for file in output_dir.glob(pattern):
             file.unlink()
 
 
+# ---- the end ----
+
+
 def _save_final(trainer, output_dir: Path) -> None:
-    """Saves the model under a temporary name and moves the whole files to their places."""
+    """Saves model and trainer state under a temporary name and moves the whole files to their places."""
     if not trainer.args.should_save:
         trainer.save_model(str(output_dir), _internal_call=True)
         return
     output_dir.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".final.", dir=output_dir))
+    temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=output_dir))
     try:
         trainer.save_model(str(temporary), _internal_call=True)
+        trainer.state.save_to_json(str(temporary / STATE_FILE))
         for file in temporary.iterdir():
             if (output_dir / file.name).is_dir():
                 shutil.rmtree(output_dir / file.name)

@@ -109,7 +109,7 @@ def weights(trainer) -> dict[str, torch.Tensor]:
 
 def logged(trainer) -> list[dict[str, float]]:
     """The training log without times."""
-    timed = ("seconds_", "train_", "eval_", "total_flos")
+    timed = ("seconds_", "train_", "eval_", "total_flos", "samples_per_second", "peak_memory")
     lines = [{k: v for k, v in line.items() if not k.startswith(timed)} for line in trainer.state.log_history]
     return [line for line in lines if "loss" in line]
 

@@ -11,7 +11,7 @@ import statistics
 import pytest
 import torch
 
-from ddg_hf.trainer import distillation_trainer
+from ddg_hf.trainer import matching
 from tests.trainer.helpers import make_discerning_learner, make_distillation_trainer
 
 SEEDS = range(5)
@@ -43,13 +43,13 @@ def test_cosine_rises_above_a_control_with_permuted_coefficients(pretrained, tmp
     gains = [gain(pretrained, tmp_path, seed) for seed in SEEDS]
 
     generator = torch.Generator().manual_seed(0)
-    coefficients = distillation_trainer.surrogate_coefficients
+    coefficients = matching.surrogate_coefficients
 
     def permuted(*args, **kwargs):
         result = coefficients(*args, **kwargs)
         return result[torch.randperm(len(result), generator=generator)]
 
-    monkeypatch.setattr(distillation_trainer, "surrogate_coefficients", permuted)
+    monkeypatch.setattr(matching, "surrogate_coefficients", permuted)
     controls = [gain(pretrained, tmp_path, seed) for seed in SEEDS]
 
     differences = [ours - control for ours, control in zip(gains, controls, strict=True)]

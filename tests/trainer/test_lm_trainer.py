@@ -17,9 +17,10 @@ from ddg_hf.evaluation.label_control import LabelProbe
 from ddg_hf.losses.generation import label_discrimination_loss
 from ddg_hf.models.generator import Generator
 from ddg_hf.models.sequence_format import EncodedText
+from ddg_hf.trainer.checkpoints import find_checkpoint
 from ddg_hf.trainer.lm_config import GeneratorPretrainingConfig
 from ddg_hf.trainer.lm_trainer import GeneratorPretrainingTrainer
-from ddg_hf.trainer.runs import find_checkpoint, run_training
+from ddg_hf.trainer.runs import run_training
 from tests.trainer.helpers import assert_close, assert_equal, logged, make_rows, new_generator, weights
 
 
@@ -116,10 +117,7 @@ def test_resuming_is_the_same_run(make_trainer, tmp_path, accumulation):
     assert resumed.state.global_step == 6
     assert_equal(weights(resumed), weights(straight))
     assert logged(resumed) == logged(straight)
-    # The mean over the steps of the call alone, not over those before it too.
-    losses = [line["loss"] for line in logged(straight)]
-    reported = resumed.state.log_history[-1]["train_loss"]
-    assert min(losses[1:]) * 0.9 < reported < max(losses[1:]) * 1.1
+    assert resumed.state.log_history[-1]["train_loss"] == straight.state.log_history[-1]["train_loss"]
 
 
 # peft reads a property of the model that transformers has renamed.
@@ -178,7 +176,7 @@ def test_run_writes_a_whole_directory_without_pickled_arguments(make_trainer, tm
     # The last checkpoint and the final model are the same ordinary checkpoint.
     assert_equal(load_file(run / "model.safetensors"), load_file(run / "checkpoint-6" / "model.safetensors"))
     assert Generator.load(str(run), GeneratorArguments()).nll(trainer.train_dataset.samples[:4]).isfinite().all()
-    assert find_checkpoint(str(run), "true").endswith("checkpoint-6")
+    assert find_checkpoint(str(run), "true") == str(run / "checkpoint-6")
 
 
 def test_an_overwriting_run_removes_old_checkpoints(make_trainer, tmp_path):
@@ -186,15 +184,6 @@ def test_an_overwriting_run_removes_old_checkpoints(make_trainer, tmp_path):
     assert {p.name for p in (tmp_path / "run").glob("checkpoint-*")} == {"checkpoint-4", "checkpoint-6"}
     run_training(make_trainer(), "pretrain", [])
     assert not list((tmp_path / "run").glob("checkpoint-*"))
-
-
-def test_checkpoints_to_resume_from(tmp_path):
-    for nothing in (None, "false", ""):
-        assert find_checkpoint(str(tmp_path), nothing) is None
-    with pytest.raises(UserError, match="holds no checkpoint"):
-        find_checkpoint(str(tmp_path), "true")
-    with pytest.raises(UserError, match="does not exist"):
-        find_checkpoint(str(tmp_path), str(tmp_path / "checkpoint-9"))
 
 
 def test_checkpoint_of_another_model_is_an_error(make_trainer, tmp_path):

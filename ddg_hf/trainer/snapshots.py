@@ -1,0 +1,62 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""Learner snapshots that stay the same during a run, at which evaluation measures the gradient cosine."""
+
+from collections.abc import Sequence
+
+import torch
+
+from ..models.row_gradients import RowGradients
+from .trajectory import LearnerTrajectory
+
+
+class EvaluationSnapshots:
+    """
+    Learner and student along a trajectory that training never uses.
+
+    Args:
+        trajectory ([`LearnerTrajectory`]): moved along, and put back.
+        number (`int`): how many snapshots, `learner_steps` apart, from the start on.
+    """
+
+    def __init__(self, trajectory: LearnerTrajectory, number: int):
+        self.trajectory, self.number = trajectory, number
+        self._states: list[tuple[dict, dict]] = []
+        self._teachers: list[list[torch.Tensor] | None] = []
+
+    def _take(self, num_labels: int) -> None:
+        trajectory = self.trajectory
+        for position in range(self.number):
+            trajectory.move_to("eval", position)
+            models = (trajectory.learner.model, trajectory.student.model)
+            self._states.append(tuple({k: v.clone() for k, v in m.state_dict().items()} for m in models))
+            # Head gradients are small; those of all parameters are taken again each time.
+            keep = trajectory.args.match_parameters == "head"
+            self._teachers.append([trajectory.teacher_gradient(y) for y in range(num_labels)] if keep else None)
+
+    def gradient_cosine(self, rows: Sequence[Sequence[tuple[str, ...]]]) -> float:
+        """
+        Mean over snapshots and labels of cos(teacher gradient, mean gradient of the rows).
+
+        Args:
+            rows: the rows of each label; none of them empty.
+        """
+        trajectory, cosines = self.trajectory, []
+        student = trajectory.student
+        encoded = student.encode([row for texts in rows for row in texts])
+        labels = torch.tensor([y for y, texts in enumerate(rows) for _ in texts], device=student.device)
+        with trajectory.elsewhere():
+            if not self._states:
+                self._take(len(rows))
+            for position, (states, teachers) in enumerate(zip(self._states, self._teachers, strict=True)):
+                trajectory.learner.model.load_state_dict(states[0])
+                student.model.load_state_dict(states[1])
+                trajectory.place_at("eval", position)
+                index = range(len(labels))
+                source = RowGradients(student, encoded, index, labels, trajectory.args.match_parameters)
+                for label in range(len(rows)):
+                    teacher = trajectory.teacher_gradient(label) if teachers is None else teachers[label]
+                    local = (labels == label).nonzero().flatten()
+                    weights = torch.full((len(local),), 1 / len(local), device=student.device)
+                    gradient = source.gradient(local, weights)
+                    cosines.append(torch.cosine_similarity(gradient, teacher, dim=0).item())
+        return sum(cosines) / len(cosines)
