@@ -14,6 +14,7 @@ from ..data.samplers import length_sorted_batches, stable_seed
 from ..errors import UserError
 from .loading import load_causal_lm
 from .nll import IGNORE, add_per_sample_nll
+from .sampling import sample_rows
 from .sequence_format import FORMAT_FILE, EncodedText, SequenceFormat, build_format
 from .vocabulary import TrimmedVocabulary, outside_probability
 
@@ -252,19 +253,22 @@ class Generator:
         model = model if model is not None else self.model
         was_training = model.training
         model.eval()
-        prefix = torch.tensor([self.format.prefix(label)] * CHUNK_SIZE, device=model.device)
+        config = self.generation_config(local=True)
         separators = len(self.format.text_columns) - 1
-        config = self.generation_config(
-            local=True, top_p=top_p, temperature=temperature, max_new_tokens=self.format.max_length + separators + 1
+        seed = stable_seed(*seed_parts, "label", label, "chunk", chunk)
+        rows = sample_rows(
+            model,
+            self.format.prefix(label),
+            CHUNK_SIZE,
+            max_new_tokens=self.format.max_length + separators + 1,
+            eos_id=config.eos_token_id,
+            banned_ids=config.suppress_tokens or [],
+            top_p=top_p,
+            temperature=temperature,
+            generator=torch.Generator(model.device).manual_seed(seed),
         )
-        devices = [model.device] if model.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), torch.no_grad():
-            torch.manual_seed(stable_seed(*seed_parts, "label", label, "chunk", chunk))
-            output = model.generate(input_ids=prefix, attention_mask=torch.ones_like(prefix), generation_config=config)
         model.train(was_training)
-        eos = self.format.eos
-        targets = output[:, prefix.shape[1] :].tolist()
-        return [row[: row.index(eos) + 1] if eos in row else row for row in targets]
+        return rows
 
 
 def _check_length(model, format: SequenceFormat) -> None:

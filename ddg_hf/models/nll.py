@@ -42,7 +42,8 @@ class PerSampleNLLMixin:
     def _logits(self, hidden, head=None):
         """Logits of hidden states, as the model computes them: head (or another one), scale, soft-capping."""
         config = self.config.get_text_config()
-        logits = (head or self.get_output_embeddings())(hidden)
+        # Not through the head's hooks: processes differ in the number of chunks, and ZeRO-3 would gather for each.
+        logits = (head or self.get_output_embeddings()).forward(hidden)
         if getattr(config, "logit_scale", None) is not None:
             logits = logits * config.logit_scale
         if getattr(config, "logits_scaling", None) is not None:
