@@ -29,9 +29,7 @@ class PlainMatching:
 
     def _pad(self, rows: Sequence[tuple[str, ...]]):
         columns = [list(column) for column in zip(*rows, strict=True)]
-        return self.tokenizer(
-            *columns, padding=True, truncation=True, max_length=self.max_length, return_tensors="pt"
-        )
+        return self.tokenizer(*columns, padding=True, truncation=True, max_length=self.max_length, return_tensors="pt")
 
     def learner_steps(self, optimizer, batches: Sequence[tuple[Sequence[tuple[str, ...]], torch.Tensor]]) -> None:
         """Trains the classifier on batches of rows and labels."""

@@ -36,11 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ddg_hf.models.encoder import TextEncoder
     from ddg_hf.models.generator import Generator
     from ddg_hf.provenance import check_output_dir
+    from ddg_hf.trainer.checkpoints import resume_requested
     from ddg_hf.trainer.lm_trainer import GeneratorPretrainingTrainer
-    from ddg_hf.trainer.runs import find_checkpoint, run_training
+    from ddg_hf.trainer.runs import run_training
 
-    checkpoint = find_checkpoint(training_args.output_dir, training_args.resume_from_checkpoint)
-    check_output_dir(training_args.output_dir, training_args.overwrite, "pretrain", resume=checkpoint is not None)
+    resume = resume_requested(training_args.resume_from_checkpoint)
+    check_output_dir(training_args.output_dir, training_args.overwrite, "pretrain", resume)
     spec, dataset = data_args.load(seed=training_args.seed)
     rows, labels = rows_and_labels(dataset["train"], spec)
     eval_rows, eval_labels = rows_and_labels(dataset["validation"], spec)

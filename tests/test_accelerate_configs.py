@@ -6,9 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+from accelerate import DeepSpeedPlugin, FullyShardedDataParallelPlugin
 from accelerate.commands.config.config_args import ClusterConfig, load_config_from_file
+from accelerate.commands.launch import launch_command, launch_command_parser
+from torch.distributed.run import get_rdzv_endpoint
 
 CONFIGS = Path(__file__).resolve().parents[1] / "accelerate_configs"
 
@@ -62,12 +66,61 @@ def test_four_gpus_use_the_documented_port():
     assert load("ddp").main_process_port == 37621
 
 
-def test_sharded_runs_save_whole_checkpoints():
-    assert load("fsdp2").fsdp_config["fsdp_version"] == 2
-    assert load("fsdp2").fsdp_config["fsdp_state_dict_type"] == "FULL_STATE_DICT"
-    assert load("zero2").deepspeed_config["zero_stage"] == 2
-    assert load("zero3").deepspeed_config["zero_stage"] == 3
-    assert load("zero3").deepspeed_config["zero3_save_16bit_model"] is True
+def dry_run(name: str, monkeypatch, look):
+    """What `look` sees where `accelerate launch` would start its processes, and the launcher's arguments."""
+    seen = []
+    # What the launcher imports of DeepSpeed is the name of a file of more environment variables.
+    runner = ModuleType("deepspeed.launcher.runner")
+    runner.DEEPSPEED_ENVIRONMENT_NAME = "no_such_file"
+    for module in (ModuleType("deepspeed"), ModuleType("deepspeed.launcher"), runner):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr("accelerate.commands.launch.is_deepspeed_available", lambda: True)
+    monkeypatch.setattr("torch.distributed.run.run", lambda arguments: seen.append((look(), arguments)))
+    # A port that is taken would be replaced by a free one.
+    monkeypatch.setattr("accelerate.utils.launch.is_port_in_use", lambda port: False)
+    launch_command(
+        launch_command_parser().parse_args(["--config_file", str(CONFIGS / f"{name}.yaml"), "train.py", "--seed", "1"])
+    )
+    return seen[0]
+
+
+@pytest.mark.parametrize(("name", "per_machine"), [("ddp", 4), ("fsdp2", 4), ("zero2", 4), ("zero3", 4)])
+def test_launcher_starts_one_process_per_gpu(name, per_machine, monkeypatch):
+    environment, arguments = dry_run(name, monkeypatch, lambda: dict(os.environ))
+    assert (int(arguments.nproc_per_node), arguments.master_port) == (per_machine, "37621")
+    assert (arguments.training_script, arguments.training_script_args) == ("train.py", ["--seed", "1"])
+    assert environment["ACCELERATE_MIXED_PRECISION"] == "no"
+    assert ("ACCELERATE_USE_FSDP" in environment) == (name == "fsdp2")
+    assert ("ACCELERATE_USE_DEEPSPEED" in environment) == (name in ("zero2", "zero3"))
+
+
+def test_launcher_describes_two_machines(monkeypatch):
+    _, arguments = dry_run("multi_node", monkeypatch, lambda: None)
+    assert (arguments.nnodes, int(arguments.nproc_per_node), arguments.node_rank) == ("2", 4, 0)
+    assert get_rdzv_endpoint(arguments) == "127.0.0.1:37621"
+
+
+def test_fsdp2_processes_build_the_plugin_that_is_meant(monkeypatch):
+    plugin, _ = dry_run("fsdp2", monkeypatch, FullyShardedDataParallelPlugin)
+    assert plugin.fsdp_version == 2
+    assert plugin.reshard_after_forward is True
+    assert plugin.auto_wrap_policy.__name__ == "transformer_auto_wrap_policy"
+    # Checkpoints are whole, and so is the learner of every process.
+    assert plugin.state_dict_type.name == "FULL_STATE_DICT"
+    assert plugin.cpu_ram_efficient_loading is False
+
+
+@pytest.mark.parametrize(("name", "stage"), [("zero2", 2), ("zero3", 3)])
+def test_deepspeed_processes_build_the_plugin_that_is_meant(name, stage, monkeypatch):
+    plugin, _ = dry_run(name, monkeypatch, DeepSpeedPlugin)
+    zero = plugin.deepspeed_config["zero_optimization"]
+    assert (plugin.zero_stage, zero["stage"]) == (stage, stage)
+    assert (zero["offload_optimizer"]["device"], zero["offload_param"]["device"]) == ("none", "none")
+    assert zero["stage3_gather_16bit_weights_on_model_save"] is (stage == 3)
+    assert plugin.zero3_init_flag is False
+    # Filled in with --max_grad_norm and --gradient_accumulation_steps
+    assert plugin.deepspeed_config["gradient_clipping"] == "auto"
+    assert plugin.deepspeed_config["gradient_accumulation_steps"] == "auto"
 
 
 @pytest.mark.distributed

@@ -113,4 +113,7 @@ def test_missing_arguments_are_named(fails, tmp_path):
 
 def test_nothing_to_resume_from(fails, tmp_path):
     arguments = ["--task", "toy", *TINY, "--probe_samples", "0", "--output_dir", tmp_path / "run"]
-    assert "no checkpoint" in fails("pretrain", *arguments, "--resume_from_checkpoint", "true")
+    missing = tmp_path / "run" / "checkpoint-3"
+    assert "does not exist" in fails("pretrain", *arguments, "--resume_from_checkpoint", missing)
+    missing.mkdir(parents=True)
+    assert "no manifest.json" in fails("pretrain", *arguments, "--resume_from_checkpoint", missing)

@@ -16,7 +16,8 @@ class BaseConfig(TrainingArguments):
     Base of the training configurations. Subclass of [`~transformers.TrainingArguments`]; these defaults differ:
     `logging_steps=10`, `remove_unused_columns=False` (samples have columns of their own),
     `logging_nan_inf_filter=False` (a loss that is not finite is an error here), `save_total_limit=2`,
-    `ddp_broadcast_buffers=False` (the buffers of language models are constants), and `use_cpu=True` on a machine
+    `ddp_broadcast_buffers=False` (the buffers of language models are constants),
+    `restore_callback_states_from_checkpoint=True` (a resumed run is the same run), and `use_cpu=True` on a machine
     without an accelerator.
 
     Parameters:
@@ -43,6 +44,9 @@ class BaseConfig(TrainingArguments):
     save_total_limit: int | None = field(default=2, metadata={"help": "Number of checkpoints that are kept."})
     ddp_broadcast_buffers: bool | None = field(
         default=False, metadata={"help": "Keep False: the buffers of language models are constants."}
+    )
+    restore_callback_states_from_checkpoint: bool = field(
+        default=True, metadata={"help": "Keep True: a resumed run is the same run."}
     )
     overwrite: bool = field(default=False, metadata={"help": "Replace a finished run in output_dir."})
     tokens_per_micro_batch: int | None = field(

@@ -5,7 +5,6 @@ import json
 import os
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save_file
 
 from ..errors import UserError
@@ -31,13 +30,13 @@ def save_distillation_state(
 
 
 def load_distillation_state(
-    directory: Path, trajectory: LearnerTrajectory | StoredTrajectories, pool: SyntheticPool, device: torch.device
+    directory: Path, trajectory: LearnerTrajectory | StoredTrajectories, pool: SyntheticPool
 ) -> None:
     """The inverse of [`save_distillation_state`]. Raises `UserError` if a file is missing."""
     for name in (STATE_TENSORS, STATE_JSON):
         if not (directory / name).is_file():
             raise UserError(f"checkpoint '{directory}' is incomplete ({name} is missing); name another one")
-    tensors = load_file(directory / STATE_TENSORS, device=str(device))
+    tensors = load_file(directory / STATE_TENSORS)  # the weights are copied to where they belong
     rest = json.loads((directory / STATE_JSON).read_text(encoding="utf-8"))
     trajectory.load_state_dict(part(tensors, "trajectory"), rest["trajectory"])
     pool.load_state_dict(part(tensors, "pool"), rest["pool"])

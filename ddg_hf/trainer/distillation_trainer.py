@@ -25,6 +25,7 @@ from .generator_trainer import GeneratorTrainer
 from .matching import ZeroGradientError, match_gradients
 from .pool import SyntheticPool
 from .processes import Processes
+from .sharding import gathered
 from .snapshots import EvaluationSnapshots
 from .stored_trajectories import StoredTrajectories, stored_seed
 from .teacher import rows_fingerprint, teacher_sets, weights_fingerprint
@@ -164,7 +165,6 @@ class DistillationTrainer(GeneratorTrainer):
     # ---- one update ----
 
     def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
-        self.restore_accumulators()
         # Dropout off: the weights and the backward pass must belong to the same function.
         model.eval()
         accumulation = self.args.gradient_accumulation_steps
@@ -193,7 +193,7 @@ class DistillationTrainer(GeneratorTrainer):
         batch = self._draw(step)
         mine = list(range(self.args.process_index, len(batch.samples), self.args.world_size))
         local = [batch.samples[i] for i in mine]
-        micro_batches = self._split([len(s) for s in local])
+        micro_batches = self.padded(self._split([len(s) for s in local]))
         nll_B, graph = self._local_nll(model, local, micro_batches)
         nll_J = nll_B.new_zeros(len(batch.samples))
         nll_J[mine] = nll_B.detach()
@@ -252,17 +252,26 @@ class DistillationTrainer(GeneratorTrainer):
 
     def _local_nll(self, model, samples, micro_batches) -> tuple[torch.Tensor, torch.Tensor | None]:
         """NLL of this process's rows, and the same with its graph where the graph may be held in memory."""
-        tokens = sum(len(rows) * len(samples[rows[0]]) for rows in micro_batches)
-        keep_graph = self.args.gradient_accumulation_steps == 1 and tokens <= self.args.max_graph_tokens
-        order = [i for rows in micro_batches for i in rows]
+        keep_graph = self._graph_fits(samples, micro_batches)
+        shortest = min(samples, key=len)
         pieces = []
         with torch.set_grad_enabled(keep_graph):
             for k, rows in enumerate(micro_batches):
                 with self.sync_context(model, last=k == len(micro_batches) - 1):
-                    pieces.append(self._forward(model, [samples[i] for i in rows]))
+                    nll = self._forward(model, [samples[i] for i in rows] or [shortest])
+                pieces.append(nll[: len(rows)])
+        order = [i for rows in micro_batches for i in rows]
         back = torch.argsort(torch.tensor(order, device=self.args.device))
         nll_B = torch.cat(pieces)[back]
         return nll_B, nll_B if keep_graph else None
+
+    def _graph_fits(self, samples, micro_batches) -> bool:
+        """Whether one forward pass serves for weights and backward pass; the same answer on all processes."""
+        if self.args.gradient_accumulation_steps > 1 or (self.is_sharded and len(micro_batches) > 1):
+            return False
+        tokens = sum(len(rows) * len(samples[rows[0]]) for rows in micro_batches if rows)
+        everywhere = self.accelerator.gather(torch.tensor([tokens], device=self.args.device))
+        return int(everywhere.max()) <= self.args.max_graph_tokens
 
     def _backward_share(self, model, update: _Update, share: int, shares: int) -> None:
         """Backward pass of one accumulation step's part of the surrogate sum_i c_i nll_i."""
@@ -273,10 +282,11 @@ class DistillationTrainer(GeneratorTrainer):
             update.nll_B = None
             return
         mine = update.micro_batches[share::shares]
+        shortest = min(update.samples, key=len)
         for k, rows in enumerate(mine):
             with self.sync_context(model, last=k == len(mine) - 1):
-                nll = self._forward(model, [update.samples[i] for i in rows])
-                self.backward((coefficients[rows] * nll).sum())
+                nll = self._forward(model, [update.samples[i] for i in rows] or [shortest])
+                self.backward((coefficients[rows] * nll).sum() if rows else nll.sum() * 0)
 
     # ---- the objective ----
 
@@ -365,7 +375,9 @@ class DistillationTrainer(GeneratorTrainer):
         samples = [format.encode(row, label) for row, label in pairs if format.is_covered(row)]
         if not samples:
             return {}
-        return {"held_out_nll": self.generator.nll(samples, self.args.tokens_per_micro_batch).mean().item()}
+        with gathered(self.model_wrapped):
+            nll = self.generator.nll(samples, self.args.tokens_per_micro_batch)
+        return {"held_out_nll": nll.mean().item()}
 
     def measure_generator(self) -> dict[str, float]:
         """Adds the gradient cosine of fresh samples at fixed learner snapshots, and what generated sets are worth."""
@@ -405,4 +417,4 @@ class DistillationTrainer(GeneratorTrainer):
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
-            load_distillation_state(Path(checkpoint), self.trajectory, self.pool, self.args.device)
+            load_distillation_state(Path(checkpoint), self.trajectory, self.pool)

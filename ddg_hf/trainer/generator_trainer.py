@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from accelerate.utils import gather_object
 from safetensors.torch import load_file
 from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
@@ -21,7 +20,8 @@ from ..evaluation.label_control import LabelProbe
 from ..models.generator import CHUNK_SIZE, Generator
 from ..provenance import write_json
 from .checkpoints import ACCUMULATORS_FILE, defect, remove_checkpoint, rotate_checkpoints, write_manifest, writing
-from .sharding import check_engine, keep_head_gathered, load_models_whole
+from .processes import Processes
+from .sharding import check_engine, gathered, keep_head_gathered, load_models_whole
 
 
 class GeneratorTrainer(Trainer):
@@ -140,20 +140,20 @@ class GeneratorTrainer(Trainer):
         """
         labels = range(self.generator.format.num_labels) if labels is None else labels
         chunks = [(y, c) for y in labels for c in range(-(-num_per_label // CHUNK_SIZE))]
-        model = self.accelerator.unwrap_model(self.model_wrapped, keep_torch_compile=False)
-        mine = []
-        for label, chunk in chunks[self.args.process_index :: self.args.world_size]:
-            rows = self.generator.sample(
-                label,
-                chunk,
-                *seed_parts,
-                top_p=self.args.top_p,
-                temperature=self.args.sampling_temperature,
-                model=model,
-            )
-            mine.append(((label, chunk), rows))
-        gathered = dict(gather_object(mine)) if self.args.world_size > 1 else dict(mine)
-        joined = {y: [row for c in range(-(-num_per_label // CHUNK_SIZE)) for row in gathered[y, c]] for y in labels}
+        processes, mine = Processes(self.accelerator), []
+        with gathered(self.model_wrapped) as model:
+            for label, chunk in processes.share(chunks):
+                rows = self.generator.sample(
+                    label,
+                    chunk,
+                    *seed_parts,
+                    top_p=self.args.top_p,
+                    temperature=self.args.sampling_temperature,
+                    model=model,
+                )
+                mine.append(((label, chunk), rows))
+        found = processes.gather(mine)
+        joined = {y: [row for c in range(-(-num_per_label // CHUNK_SIZE)) for row in found[y, c]] for y in labels}
         return {label: rows[:num_per_label] for label, rows in joined.items()}
 
     def measure_generator(self) -> dict[str, float]:
@@ -181,7 +181,9 @@ class GeneratorTrainer(Trainer):
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
         """Measures the generator and logs the result."""
         start = time.time()
-        metrics = {f"{metric_key_prefix}_{key}": value for key, value in self.measure_generator().items()}
+        with gathered(self.model_wrapped):
+            measured = self.measure_generator()
+        metrics = {f"{metric_key_prefix}_{key}": value for key, value in measured.items()}
         metrics[f"{metric_key_prefix}_runtime"] = round(time.time() - start, 3)
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)

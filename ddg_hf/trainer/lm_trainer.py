@@ -84,7 +84,6 @@ class GeneratorPretrainingTrainer(GeneratorTrainer):
         return self.accelerator.gather(rows).sum() if self.args.world_size > 1 else rows
 
     def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
-        self.restore_accumulators()
         model.train()
         inputs = self._prepare_inputs(inputs)
         lengths = inputs["attention_mask"].sum(dim=1).tolist()

@@ -53,8 +53,8 @@ def keep_head_gathered(model) -> None:
     """
     Has ZeRO-3 gather the output head once for each forward and backward pass of the whole generator.
 
-    The loss applies the head to one chunk of tokens after the other, and processes differ in the number of chunks. Were
-    it gathered for every chunk, they would wait for each other for ever. Other models are left alone.
+    The loss applies the head to one chunk of tokens after the other, and processes differ in the number of chunks.
+    Were it gathered for every chunk, they would wait for each other for ever. Other models are left alone.
 
     Args:
         model: the generator as accelerate has wrapped it.

@@ -132,12 +132,13 @@ class StoredTrajectories:
     def compute(self, show_progress: bool = True) -> None:
         """Computes the trajectories that are missing; the processes share them."""
         missing = [t for t in range(self.number) if not self._path(t).is_dir()]
+        if missing and self.processes.index == 0:
+            # Of a killed run; before the others go on and make theirs.
+            for leftover in self.directory.glob(".trajectory_*"):
+                shutil.rmtree(leftover)
         self.processes.wait()
         if not missing:
             return
-        if self.processes.index == 0:
-            for leftover in self.directory.glob(".trajectory_*"):
-                shutil.rmtree(leftover)
         size, need = self.bytes_per_trajectory(), self.bytes_per_trajectory() * len(missing)
         free = shutil.disk_usage(self.directory).free
         logger.warning(
@@ -185,7 +186,7 @@ class StoredTrajectories:
         path = self._path(index) / f"position_{position:02d}.safetensors"
         trajectory = self.trajectory
         try:
-            tensors = load_file(path, device=str(self.learner.device))
+            tensors = load_file(path)
             trajectory.student.model.load_state_dict(part(tensors, "student"))
             if "teacher" not in tensors and trajectory.student is not trajectory.learner:
                 trajectory.learner.model.load_state_dict(part(tensors, "learner"))
@@ -194,7 +195,7 @@ class StoredTrajectories:
                 f"cannot read '{path}' ({' '.join(str(error).split())[:200]}); delete '{path.parent}', it is "
                 "computed again"
             ) from error
-        self._teacher_KP = tensors.get("teacher")
+        self._teacher_KP = tensors["teacher"].to(self.learner.device) if "teacher" in tensors else None
         trajectory.place_at(index, position)
         self.index, self.position = index, position
 

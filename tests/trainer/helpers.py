@@ -76,8 +76,10 @@ def make_encoder(learner: Learner) -> TextEncoder:
     return encoder
 
 
-def make_distillation_trainer(pretrained: str, output_dir: Path, learner: Learner | None = None, **arguments):
-    """A [`DistillationTrainer`] on 60 rows of the task."""
+def make_distillation_trainer(
+    pretrained: str, output_dir: Path, learner: Learner | None = None, num_rows: int = 60, **arguments
+):
+    """A [`DistillationTrainer`] on `num_rows` rows of the task."""
     defaults = {
         "max_steps": 6,
         "learning_rate": 1e-3,
@@ -98,7 +100,7 @@ def make_distillation_trainer(pretrained: str, output_dir: Path, learner: Learne
     }
     generator = Generator.load(pretrained, GeneratorArguments())
     learner = learner if learner is not None else make_learner()
-    rows, labels = make_rows(60, relevant=0.9, seed=2)
+    rows, labels = make_rows(num_rows, relevant=0.9, seed=2)
     args = DistillationConfig(output_dir=str(output_dir), **(defaults | arguments))
     return DistillationTrainer(generator, learner, make_encoder(learner), args, rows, labels, rows[:8], labels[:8])
 

@@ -72,8 +72,8 @@ class Run:
         if process.wait() == 0:
             return None
         assert process.returncode == -signal.SIGKILL, (self.output / "stderr.txt").read_text()[-3000:]
-        under_way = [line.split()[0] for line in lines if line]
-        return under_way[-1] if not [line for line in lines if line][-1].endswith("done") else "between"
+        last = [line for line in lines if line][-1]
+        return "between" if last.endswith("done") else last.split()[0]
 
 
 def moment(rng: random.Random) -> tuple[str, int, float]:
@@ -107,21 +107,23 @@ def assert_same(output: Path, expected: dict) -> None:
 
 def kill_and_compare(pretrained: str, directory: Path, kills: int, seed: int, launcher: tuple[str, ...] = ()):
     """Kills at least `kills` times, in as many runs as it takes; returns the phases in which it did."""
-    rng, phases = random.Random(seed), []
+    rng, phases, outputs = random.Random(seed), [], []
     reference = Run(pretrained, directory / "reference", list(launcher))
     undisturbed = reference.start()
-    outputs = []
-    while len(phases) < kills:
-        run = Run(pretrained, directory / f"killed_{len(outputs)}", list(launcher))
-        outputs.append(run.output)
-        ended = False
-        while not ended and len(phases) < kills:
-            phase = run.kill(run.start(), *moment(rng))
-            ended = phase is None
-            phases += [] if ended else [phase]
-        if not ended:
-            run.finish(run.start())
-    reference.finish(undisturbed)
+    try:
+        while len(phases) < kills:
+            run = Run(pretrained, directory / f"killed_{len(outputs)}", list(launcher))
+            outputs.append(run.output)
+            ended = False
+            while not ended and len(phases) < kills:
+                phase = run.kill(run.start(), *moment(rng))
+                ended = phase is None
+                phases += [] if ended else [phase]
+            if not ended:
+                run.finish(run.start())
+        reference.finish(undisturbed)
+    finally:
+        undisturbed.kill()
     expected = results(reference.output)
     for output in outputs:
         assert_same(output, expected)
