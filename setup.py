@@ -29,8 +29,11 @@ EXTRAS = {
     "peft": ["peft>=0.17"],
     "quantization": ["bitsandbytes>=0.45"],
     "offline": ["gguf>=0.10"],
+    # MLflow's small package, and what its default store needs
+    "trackers": ["tensorboard>=2.18", "trackio>=0.30", "mlflow-skinny>=3.0", "sqlalchemy>=2.0", "alembic>=1.13"],
 }
-EXTRAS["test"] = ["pytest>=8.3", "hypothesis>=6.100", "ruff==0.17.6", *EXTRAS["peft"], *EXTRAS["offline"]]
+EXTRAS["test"] = ["pytest>=8.3", "hypothesis>=6.100", "ruff==0.17.6"]
+EXTRAS["test"] += [*EXTRAS["peft"], *EXTRAS["offline"], *EXTRAS["trackers"]]
 EXTRAS["dev"] = [*EXTRAS["test"], "pre-commit>=4.0"]
 
 setup(

@@ -2,6 +2,8 @@
 """`ddg-hf <command>`: the entry points of `recipes/` under one name."""
 
 import importlib
+import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -27,6 +29,7 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
     A [`UserError`] becomes one line on standard error and exit code 2; an interrupt exit code 130. Anything else is a
     bug and keeps its traceback.
     """
+    _show_messages()
     try:
         return main(argv) or 0
     except UserError as error:
@@ -35,6 +38,17 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def _show_messages() -> None:
+    """Shows what the package tells its users while it works; of several processes, the main one's."""
+    logger = logging.getLogger("ddg_hf")
+    if os.environ.get("RANK", "0") == "0" and not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
 
 
 def usage() -> str:

@@ -8,14 +8,18 @@ model. Tokenizer fixtures return a fresh copy, because tests add tokens to them.
 from __future__ import annotations
 
 import os
+import tempfile
 
 # Before any Hugging Face library is imported: they read these once.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+# What the tests keep for later must not outlive them, nor come from elsewhere. Their subprocesses inherit it.
+os.environ["DDG_HF_HOME"] = tempfile.mkdtemp(prefix="ddg_hf_tests_")
 
 import copy
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +32,10 @@ from tests import tiny_models
 REPOSITORY_ROOT = Path(__file__).resolve().parents[1]
 
 torch.set_num_threads(min(2, torch.get_num_threads()))
+
+
+def pytest_unconfigure(config):
+    shutil.rmtree(os.environ["DDG_HF_HOME"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

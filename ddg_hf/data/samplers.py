@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
+from torch.utils.data import Dataset
 
 
 def stable_seed(*parts: int | str) -> int:
@@ -50,3 +51,16 @@ def epoch_batch(num_rows: int, batch_size: int, step: int, *seed_parts: int | st
         inside = positions // num_rows == epoch
         indices[inside] = permutation[positions[inside] % num_rows]
     return indices
+
+
+class Steps(Dataset):
+    """Counts micro-steps; the data of a step is a function of its number."""
+
+    def __init__(self, length: int):
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> int:
+        return index

@@ -1,10 +1,13 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """What a generator's sets are worth while it is trained: classifiers trained on them, tested on held-out rows."""
 
+import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ..data.samplers import stable_seed
+from ..errors import UserError
 from ..generation import generate_sets
 from ..generation_config import GenerationArguments
 from ..models.generator import Generator
@@ -12,6 +15,8 @@ from ..models.learner import Learner
 from .demonstrations import balanced_sample
 from .learner import LearnerEvaluationArguments, train_and_predict
 from .metrics import compute_metrics
+
+logger = logging.getLogger(__name__)
 
 # Candidates for each row that is kept: fewer than for sets that are published, as sampling is most of the time.
 OVER_SAMPLE_RATIO = 10
@@ -51,8 +56,7 @@ class SetValidator:
         """
         Means over the sets, which the processes share: `learner_accuracy` and the task's metrics, as `learner_*`.
 
-        Raises:
-            UserError: the generator writes too few usable texts.
+        A set for which the generator writes too few usable texts counts as zero, with a warning.
         """
         numbers = range(self.args.validation_sets)
         mine = [(number, self._measure(generator, number)) for number in processes.share(numbers)]
@@ -68,7 +72,14 @@ class SetValidator:
             sampling_temperature=args.sampling_temperature,
             max_sampling_rounds=args.max_sampling_rounds,
         )
-        sets, _ = generate_sets(generator, arguments, args.seed, embed=self.embed, numbers=[number])
+        # Not the sets that `generate` would publish with the same seed.
+        seed = stable_seed(args.seed, "validation")
+        try:
+            sets, _ = generate_sets(generator, arguments, seed, embed=self.embed, numbers=[number])
+        except UserError as error:
+            # A generator that has collapsed is a bad result, not the end of the run.
+            logger.warning("validation set %d counts as 0: %s", number, error)
+            return dict.fromkeys(self.metrics, 0.0)
         rows = [(row.texts, row.label) for row in sets[args.validation_dpc]]
         training = LearnerEvaluationArguments(
             train_steps=args.validation_learner_steps,

@@ -237,7 +237,7 @@ class Learner:
         step: int,
         *seed_parts,
         token_budget: int | None = None,
-    ) -> float:
+    ) -> torch.Tensor:
         """
         One optimizer step on batch `step` of shuffled epochs over the encoded rows; dropout is on.
 
@@ -249,7 +249,7 @@ class Learner:
                 than small batches do, and the whole batch elsewhere.
 
         Returns:
-            `float`: the mean cross-entropy of the batch, nats.
+            `torch.Tensor`: scalar, the mean cross-entropy of the batch in nats, detached.
         """
         index = epoch_batch(len(labels_N), batch_size, step, *seed_parts, "batch").tolist()
         lengths = [len(encoded["input_ids"][i]) for i in index]
@@ -258,7 +258,7 @@ class Learner:
             token_budget = CPU_TRAINING_TOKEN_BUDGET if on_cpu else len(index) * max(lengths)
         devices = [self.device] if self.device.type == "cuda" else []
         self.model.train()
-        total = 0.0
+        total = torch.zeros((), device=self.device)
         for k, rows in enumerate(length_sorted_batches(lengths, token_budget)):
             chosen = [index[r] for r in rows]
             batch = pad_rows(self.tokenizer, encoded, chosen, self.device)
@@ -267,7 +267,7 @@ class Learner:
                 logits = wide(self.model(**batch).logits)
             loss = F.cross_entropy(logits, labels_N[chosen].to(self.device), reduction="sum") / len(index)
             loss.backward()
-            total += loss.item()
+            total += loss.detach()
         optimizer.step()
         optimizer.zero_grad()
         return total

@@ -8,6 +8,7 @@ from transformers import TrainingArguments
 
 from ..errors import UserError
 from .sharding import load_models_whole
+from .trackers import check_trackers
 
 
 @dataclass
@@ -17,7 +18,8 @@ class BaseConfig(TrainingArguments):
     `logging_steps=10`, `remove_unused_columns=False` (samples have columns of their own),
     `logging_nan_inf_filter=False` (a loss that is not finite is an error here), `save_total_limit=2`,
     `ddp_broadcast_buffers=False` (the buffers of language models are constants),
-    `restore_callback_states_from_checkpoint=True` (a resumed run is the same run), and `use_cpu=True` on a machine
+    `restore_callback_states_from_checkpoint=True` (a resumed run is the same run), `metric_for_best_model="nll"` with
+    `load_best_model_at_end` (the held-out NLL; there is no evaluation loss), and `use_cpu=True` on a machine
     without an accelerator.
 
     Parameters:
@@ -48,6 +50,10 @@ class BaseConfig(TrainingArguments):
     restore_callback_states_from_checkpoint: bool = field(
         default=True, metadata={"help": "Keep True: a resumed run is the same run."}
     )
+    report_to: list[str] = field(
+        default_factory=lambda: ["none"],
+        metadata={"help": "Experiment trackers: tensorboard, trackio, mlflow, ..., all that are installed, or none."},
+    )
     overwrite: bool = field(default=False, metadata={"help": "Replace a finished run in output_dir."})
     tokens_per_micro_batch: int | None = field(
         default=None,
@@ -65,10 +71,13 @@ class BaseConfig(TrainingArguments):
         # Launched processes do not learn from accelerate that they run on CPUs: each would train alone.
         if not torch.accelerator.is_available():
             self.use_cpu = True
+        if self.load_best_model_at_end and self.metric_for_best_model is None:
+            self.metric_for_best_model, self.greater_is_better = "nll", False
         super().__post_init__()
         if self.tokens_per_micro_batch is None:
             self.tokens_per_micro_batch = 1024 if self.device.type == "cpu" else 4096
         load_models_whole()
+        check_trackers(self.report_to)
         for name in ("tokens_per_micro_batch", "sampling_temperature"):
             if getattr(self, name) <= 0:
                 raise UserError(f"--{name} must be positive, got {getattr(self, name)}")

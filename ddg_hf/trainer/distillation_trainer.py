@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, SequentialSampler
+from torch.utils.data import SequentialSampler
 
-from ..data.samplers import epoch_batch, stable_seed
+from ..data.samplers import Steps, epoch_batch, stable_seed
 from ..errors import UserError
 from ..evaluation.label_control import LabelProbe
 from ..models.encoder import TextEncoder
@@ -27,22 +27,7 @@ from .pool import SyntheticPool
 from .processes import Processes
 from .sharding import gathered
 from .snapshots import EvaluationSnapshots
-from .stored_trajectories import StoredTrajectories, stored_seed
-from .teacher import rows_fingerprint, teacher_sets, weights_fingerprint
-from .trajectory import LearnerTrajectory
-
-
-class Steps(Dataset):
-    """Counts micro-steps; the data of a step is a function of its number."""
-
-    def __init__(self, length: int):
-        self.length = length
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, index: int) -> int:
-        return index
+from .trajectories import build_trajectories
 
 
 @dataclass
@@ -124,7 +109,10 @@ class DistillationTrainer(GeneratorTrainer):
         self.processes = Processes(self.accelerator)
         self.validator = validator
         self.train_rows, self.train_labels = list(train_rows), list(train_labels)
-        self.learner_trajectory, self.trajectory = self._trajectories(learner, encoder)
+        self.learner_trajectory, self.trajectory = build_trajectories(
+            *(learner, encoder, self.train_rows, self.train_labels, self.num_labels, args, self.processes),
+            show_progress=not args.disable_tqdm and args.process_index == 0,
+        )
         self.snapshots = EvaluationSnapshots(self.learner_trajectory, args.eval_snapshots)
         # At most half of a class, as for the real rows.
         counts = np.bincount(train_labels, minlength=self.num_labels)
@@ -140,24 +128,6 @@ class DistillationTrainer(GeneratorTrainer):
         )
         self._update: _Update | None = None
         self._micro_step = 0
-
-    def _trajectories(self, learner: Learner, encoder: TextEncoder):
-        """The trajectory that computes, and the one that training follows: the same, or stored ones."""
-        args, rows, labels = self.args, self.train_rows, self.train_labels
-        directory = Path(args.trajectory_dir or Path(args.output_dir) / "trajectories")
-        seed = stored_seed(directory, args.seed) if args.num_trajectories else args.seed
-        sets = teacher_sets(
-            *(encoder, rows, labels, self.num_labels, args.teacher_sets, args.real_per_class, seed, self.processes),
-            show_progress=not args.disable_tqdm and args.process_index == 0,
-        )
-        fresh = LearnerTrajectory(learner, rows, labels, sets, args, seed, self.processes)
-        if not args.num_trajectories:
-            return fresh, fresh
-        pretrained = {"max_length": torch.tensor(learner.max_length), **learner.model.state_dict()}
-        fingerprint = f"{rows_fingerprint(rows, labels)} {weights_fingerprint(pretrained)}"
-        stored = StoredTrajectories(fresh, directory, args.num_trajectories, fingerprint, self.processes)
-        stored.compute(show_progress=not args.disable_tqdm and args.process_index == 0)
-        return fresh, stored
 
     def _get_train_sampler(self, train_dataset=None):
         return SequentialSampler(train_dataset or self.train_dataset)
@@ -333,7 +303,11 @@ class DistillationTrainer(GeneratorTrainer):
             loss = (1 - weight) * loss + weight * lm_loss
             share = torch.full_like(nll_J[size:], weight / (len(nll_J) - size))
             coefficients_J = torch.cat([(1 - weight) * coefficients_J, share])
-        self.check_finite(loss, "matching loss")
+        if not torch.isfinite(loss):
+            raise UserError(
+                f"the matching loss is not finite at step {self.state.global_step + 1}: the learner has diverged; "
+                "lower --learner_learning_rate. Checkpoints saved before this step are intact"
+            )
         return loss, coefficients_J
 
     def _note_match(self, match, nll_S: torch.Tensor) -> None:
@@ -343,7 +317,7 @@ class DistillationTrainer(GeneratorTrainer):
             gradient_cosine=sum(match.cosines.values()) / len(match.cosines),
             effective_sample_size=sum(sizes) / len(sizes),
             synthetic_nll=nll_S.mean().item(),
-            **{f"gradient_cosine/{names[y]}": cosine for y, cosine in match.cosines.items()},
+            **{f"label_gradient_cosine/{names[y]}": cosine for y, cosine in match.cosines.items()},
         )
 
     def _check_losses(self, nll_J: torch.Tensor, batch: _Batch) -> None:
@@ -351,9 +325,7 @@ class DistillationTrainer(GeneratorTrainer):
         if torch.isfinite(nll_J).all():
             return
         bad = (~torch.isfinite(nll_J)).nonzero().flatten().tolist()
-        target = batch.samples[bad[0]].target
-        vocabulary = self.generator.vocabulary
-        text = self.generator.tokenizer.decode(target if vocabulary is None else vocabulary.to_full(target))
+        text = self.text(batch.samples[bad[0]].target)
         self.check_finite(nll_J, f"generator loss of {len(bad)} of {len(nll_J)} rows of the batch, such as {text!r},")
 
     # ---- measuring ----

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from transformers import Trainer
+from transformers.integrations.deepspeed import deepspeed_load_checkpoint
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ..data.samplers import length_sorted_batches
@@ -21,7 +22,14 @@ from ..models.generator import CHUNK_SIZE, Generator
 from ..provenance import write_json
 from .checkpoints import ACCUMULATORS_FILE, defect, remove_checkpoint, rotate_checkpoints, write_manifest, writing
 from .processes import Processes
-from .sharding import check_engine, gathered, keep_head_gathered, load_models_whole
+from .sharding import (
+    check_engine,
+    full_precision_state_dict,
+    gathered,
+    keep_head_gathered,
+    load_full_state_dict,
+    load_models_whole,
+)
 
 
 class GeneratorTrainer(Trainer):
@@ -122,10 +130,17 @@ class GeneratorTrainer(Trainer):
                 "instead of float16. Checkpoints saved before this step are intact"
             )
 
+    def text(self, ids: Sequence[int]) -> str:
+        """What token ids of the model say, control tokens included."""
+        vocabulary = self.generator.vocabulary
+        return self.generator.tokenizer.decode(ids if vocabulary is None else vocabulary.to_full(ids))
+
     def _get_grad_norm(self, model, grad_norm=None):
         # Before the optimizer's step: weights that are not finite must never reach a checkpoint.
         norm = super()._get_grad_norm(model, grad_norm)
-        if norm is not None:
+        # A float16 scaler finds its scale by overflows, and skips those steps itself.
+        scaled = self.accelerator.scaler is not None or (self.is_deepspeed_enabled and self.args.fp16)
+        if norm is not None and not scaled:
             self.check_finite(torch.as_tensor(norm), "gradient")
         return norm
 
@@ -211,6 +226,8 @@ class GeneratorTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         # Not the parent's: a trimmed vocabulary is saved in full, and nothing is pickled (`training_args.bin`).
         output_dir = output_dir or self.args.output_dir
+        if self.is_deepspeed_enabled:
+            state_dict = full_precision_state_dict(self.model_wrapped, state_dict)
         if not self.args.should_save:
             return
         os.makedirs(output_dir, exist_ok=True)
@@ -232,14 +249,15 @@ class GeneratorTrainer(Trainer):
         if self.generator.vocabulary is not None:
             state_dict = self.generator.vocabulary.trimmed_state_dict(state_dict)
         # Tied weights are stored once.
-        missing, unexpected = self.model.load_state_dict(state_dict, strict=False)
+        missing, unexpected = load_full_state_dict(self.model, state_dict)
         tied = set(getattr(self.model, "all_tied_weights_keys", None) or {})
         if unexpected or set(missing) - tied:
             raise UserError(
                 f"'{resume_from_checkpoint}' belongs to another model: missing {missing[:3]}, "
                 f"unexpected {unexpected[:3]}"
             )
-        self.model.tie_weights()
+        if not self.is_sharded:
+            self.model.tie_weights()
 
     def _load_best_model(self) -> None:
         reason = defect(Path(self.state.best_model_checkpoint), resumable=False)
@@ -248,7 +266,10 @@ class GeneratorTrainer(Trainer):
                 f"the best checkpoint '{self.state.best_model_checkpoint}' cannot be used: {reason}; resume without "
                 "--load_best_model_at_end to keep the last weights"
             )
-        self._load_from_checkpoint(self.state.best_model_checkpoint)
+        if self.is_deepspeed_enabled:
+            deepspeed_load_checkpoint(self.model_wrapped, self.state.best_model_checkpoint)
+        else:
+            self._load_from_checkpoint(self.state.best_model_checkpoint)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         super()._save_optimizer_and_scheduler(output_dir)

@@ -101,7 +101,10 @@ class GeneratorPretrainingTrainer(GeneratorTrainer):
                 loss = output["nll"].float().sum()
                 if self.args.discriminative_weight:
                     loss = loss + self.args.discriminative_weight * self._discrimination(model, inputs, rows, output)
-                self.check_finite(loss, "language-model loss")
+                if not torch.isfinite(loss):
+                    row = rows[int((~torch.isfinite(output["nll"])).int().argmax())]
+                    ids = inputs["input_ids"][row, : lengths[row]].tolist()
+                    self.check_finite(loss, f"language-model loss of a batch with the row {self.text(ids)!r}")
                 self.backward(loss * weight)
             total += loss.detach() * weight
         return total

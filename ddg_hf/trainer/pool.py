@@ -9,6 +9,7 @@ import torch
 
 from ..data.samplers import stable_seed
 from ..errors import UserError
+from ..models.generator import CHUNK_SIZE
 from ..models.sequence_format import SequenceFormat
 from ..selection.k_centers import k_means_clusters
 from .processes import Processes
@@ -83,7 +84,10 @@ class SyntheticPool:
             wanting = [y for y, rows in enumerate(good) if len(rows) < size]
             if not wanting:
                 break
-            batch = self.sample(size, self.args.seed, "round", round, attempt, labels=wanting)
+            # A retry asks for whole chunks: no less is sampled anyway.
+            missing = max(size - len(good[y]) for y in wanting)
+            number = size if attempt == 0 else -(-missing // CHUNK_SIZE) * CHUNK_SIZE
+            batch = self.sample(number, self.args.seed, "round", round, attempt, labels=wanting)
             for label, targets in batch.items():
                 drawn += len(targets)
                 for target in targets:

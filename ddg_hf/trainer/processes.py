@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import torch
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast, broadcast_object_list, gather_object
 
 Item = TypeVar("Item")
 
@@ -34,6 +34,16 @@ class Processes:
     def gather(self, pairs: Sequence[tuple[Any, Any]]) -> dict[Any, Any]:
         """Joins the `(key, value)` pairs of all processes; every process gets them all."""
         return dict(pairs) if self.count == 1 else dict(gather_object(list(pairs)))
+
+    def from_main(self, value: Any) -> Any:
+        """What the main process has given for `value`."""
+        return value if self.count == 1 else broadcast_object_list([value])[0]
+
+    def copy_from_main(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Overwrites the tensors of all processes with those of the main one."""
+        if self.count > 1:
+            for tensor in tensors:
+                broadcast(tensor)
 
     def wait(self) -> None:
         """Returns when all processes have come here."""

@@ -17,6 +17,7 @@ from accelerate.utils import broadcast_object_list
 from ..errors import UserError
 from ..provenance import METADATA_FILE, run_metadata, write_json
 from .checkpoints import checkpoints_in, find_checkpoint, resume_requested, writing
+from .trackers import trackers_open
 
 logger = logging.getLogger(__name__)
 
@@ -57,9 +58,10 @@ def run_training(trainer, stage: str, arguments: list, **provenance) -> dict[str
         _prepare(output_dir, keep=resume_requested(args.resume_from_checkpoint))
     trainer.accelerator.wait_for_everyone()
     start = time.time()
-    trainer.train(resume_from_checkpoint=checkpoint)
-    seconds = time.time() - start
-    metrics = trainer.evaluate()
+    with trackers_open(trainer):
+        trainer.train(resume_from_checkpoint=checkpoint)
+        seconds = time.time() - start
+        metrics = trainer.evaluate()
     with writing(output_dir, output_dir, remove=False):
         _save_final(trainer, output_dir)
         if args.should_save:

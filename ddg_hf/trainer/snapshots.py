@@ -20,17 +20,19 @@ class EvaluationSnapshots:
 
     def __init__(self, trajectory: LearnerTrajectory, number: int):
         self.trajectory, self.number = trajectory, number
-        self._states: list[tuple[dict, dict]] = []
+        self._states: list[dict[str, dict[str, torch.Tensor]]] = []
         self._teachers: list[list[torch.Tensor] | None] = []
 
     def _take(self, num_labels: int) -> None:
         trajectory = self.trajectory
+        # Head gradients are small: they are kept in the learner's place.
+        keep = trajectory.args.match_parameters == "head"
         for position in range(self.number):
             trajectory.move_to("eval", position)
-            models = (trajectory.learner.model, trajectory.student.model)
-            self._states.append(tuple({k: v.clone() for k, v in m.state_dict().items()} for m in models))
-            # Head gradients are small; those of all parameters are taken again each time.
-            keep = trajectory.args.match_parameters == "head"
+            models = {"student": trajectory.student.model}
+            if not keep and trajectory.learner is not trajectory.student:
+                models["learner"] = trajectory.learner.model
+            self._states.append({n: {k: v.clone() for k, v in m.state_dict().items()} for n, m in models.items()})
             self._teachers.append([trajectory.teacher_gradient(y) for y in range(num_labels)] if keep else None)
 
     def gradient_cosine(self, rows: Sequence[Sequence[tuple[str, ...]]]) -> float:
@@ -48,8 +50,9 @@ class EvaluationSnapshots:
             if not self._states:
                 self._take(len(rows))
             for position, (states, teachers) in enumerate(zip(self._states, self._teachers, strict=True)):
-                trajectory.learner.model.load_state_dict(states[0])
-                student.model.load_state_dict(states[1])
+                if "learner" in states:
+                    trajectory.learner.model.load_state_dict(states["learner"])
+                student.model.load_state_dict(states["student"])
                 trajectory.place_at("eval", position)
                 index = range(len(labels))
                 source = RowGradients(student, encoded, index, labels, trajectory.args.match_parameters)

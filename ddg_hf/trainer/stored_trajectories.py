@@ -15,6 +15,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tqdm.auto import tqdm
@@ -90,22 +91,27 @@ class StoredTrajectories:
 
     def _check_settings(self, fingerprint: str) -> None:
         args = self.trajectory.args
-        ours = {name: getattr(args, name) for name in DEPENDS_ON}
-        ours |= {"seed": self.trajectory.seed, "fingerprint": fingerprint}
+        self.settings = {name: getattr(args, name) for name in DEPENDS_ON}
+        self.settings |= {"seed": self.trajectory.seed, "fingerprint": fingerprint}
         path = self.directory / SETTINGS_FILE
-        self.processes.wait()
-        theirs = _read_settings(path) if path.is_file() else None
-        self.processes.wait()
+        theirs = self.processes.from_main(_read_settings(path) if path.is_file() else None)
         if theirs is None:
             if self.processes.index == 0:
-                write_json(path, ours)
-            return
-        if theirs.get("fingerprint") != fingerprint:
+                write_json(path, self.settings)
+            self.processes.wait()
+        else:
+            self._compare(theirs)
+        if not self.directory.is_dir():
+            raise UserError(f"--trajectory_dir '{self.directory}' must be on a disk that all machines share")
+
+    def _compare(self, theirs: dict) -> None:
+        """Raises `UserError` unless other trajectories are those that this run would compute."""
+        if theirs.get("fingerprint") != self.settings["fingerprint"]:
             raise UserError(
                 f"the trajectories in '{self.directory}' are of other training data or another learner; "
                 "name another --trajectory_dir"
             )
-        different = [f"{k} {theirs.get(k)} there, {v} here" for k, v in ours.items() if theirs.get(k) != v]
+        different = [f"{k} {theirs.get(k)} there, {v} here" for k, v in self.settings.items() if theirs.get(k) != v]
         if different:
             raise UserError(
                 f"the trajectories in '{self.directory}' have other settings ({', '.join(different)}); "
@@ -130,36 +136,49 @@ class StoredTrajectories:
         return len(self.trajectory.teacher_sets[0])
 
     def compute(self, show_progress: bool = True) -> None:
-        """Computes the trajectories that are missing; the processes share them."""
-        missing = [t for t in range(self.number) if not self._path(t).is_dir()]
-        if missing and self.processes.index == 0:
-            # Of a killed run; before the others go on and make theirs.
+        """Computes the trajectories that are missing; the processes share them, other runs wait meanwhile."""
+        lock = FileLock(self.directory / ".lock")
+        if self.processes.index == 0:
+            lock.acquire()
+        try:
+            missing = self.processes.from_main([t for t in range(self.number) if not self._path(t).is_dir()])
+            if missing:
+                self._make_room(len(missing))
+                self._compute(missing, show_progress)
+        finally:
+            lock.release()
+
+    def _make_room(self, number: int) -> None:
+        """Removes what a killed run has left, says how large `number` trajectories are, and that they fit."""
+        size, free = self.bytes_per_trajectory(), None
+        if self.processes.index == 0:
             for leftover in self.directory.glob(".trajectory_*"):
                 shutil.rmtree(leftover)
-        self.processes.wait()
-        if not missing:
-            return
-        size, need = self.bytes_per_trajectory(), self.bytes_per_trajectory() * len(missing)
-        free = shutil.disk_usage(self.directory).free
-        logger.warning(
-            "storing %d learner trajectories in '%s': %.2f GB each, %.2f GB together, %.2f GB of disk are free",
-            *(len(missing), self.directory, size / 1e9, need / 1e9, free / 1e9),
-        )
-        if need > free:
+            free = shutil.disk_usage(self.directory).free
+            logger.warning(
+                "storing %d learner trajectories in '%s': %.2f GB each, %.2f GB together, %.2f GB of disk are free",
+                *(number, self.directory, size / 1e9, number * size / 1e9, free / 1e9),
+            )
+        free = self.processes.from_main(free)
+        if number * size > free:
             raise UserError(
-                f"{len(missing)} trajectories of {size / 1e9:.2f} GB need {need / 1e9:.2f} GB, but only "
+                f"{number} trajectories of {size / 1e9:.2f} GB need {number * size / 1e9:.2f} GB, but only "
                 f"{free / 1e9:.2f} GB are free in '{self.directory}'; lower --num_trajectories or give another "
                 "--trajectory_dir"
             )
-        # Each is one process's own work: no sums over processes on the way.
+
+    def _compute(self, missing: list[int], show_progress: bool) -> None:
+        # Each is one process's own work: nothing is summed over processes or copied between them on the way.
         trajectory, everyone = self.trajectory, self.trajectory.processes
         trajectory.processes = Processes()
-        for index in tqdm(self.processes.share(missing), desc="learner trajectories", disable=not show_progress):
-            with atomic_directory(self._path(index)) as directory:
-                for position in range(trajectory.args.inner_steps):
-                    trajectory.move_to(index, position)
-                    save_file(self._snapshot(), directory / f"position_{position:02d}.safetensors")
-        trajectory.processes = everyone
+        try:
+            for index in tqdm(self.processes.share(missing), desc="learner trajectories", disable=not show_progress):
+                with atomic_directory(self._path(index)) as directory:
+                    for position in range(trajectory.args.inner_steps):
+                        trajectory.move_to(index, position)
+                        save_file(self._snapshot(), directory / f"position_{position:02d}.safetensors")
+        finally:
+            trajectory.processes = everyone
         self.processes.wait()
         if lost := [t for t in range(self.number) if not self._path(t).is_dir()]:
             raise UserError(
@@ -206,9 +225,12 @@ class StoredTrajectories:
     # ---- state ----
 
     def state_dict(self) -> tuple[dict[str, torch.Tensor], dict]:
-        """No tensors, and where on which trajectory."""
-        return {}, {"index": self.index, "position": self.position}
+        """No tensors; which trajectories these are. Every step says where it is, and reads the weights from there."""
+        return {}, {"stored": self.settings}
 
     def load_state_dict(self, tensors: dict[str, torch.Tensor], rest: dict) -> None:
-        """Nothing to do: every step says where it is, and the weights are read from there."""
+        """Raises `UserError` if the run followed other trajectories."""
+        if "stored" not in rest:
+            raise UserError("the checkpoint is of a run without stored trajectories; drop --num_trajectories")
+        self._compare(rest["stored"])
         self.index = None

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +25,15 @@ from .trajectory import TeacherSets
 CHUNK_SIZE = 1024
 
 logger = logging.getLogger(__name__)
+
+
+def model_fingerprint(model, tokenizer, *more: Any) -> str:
+    """SHA-256 of a model's weights and configuration, its tokenizer's vocabulary, and whatever else is given."""
+    config = model.config.to_dict()
+    for name in ("_name_or_path", "name_or_path", "transformers_version"):  # where it came from, not what it is
+        config.pop(name, None)
+    parts = [weights_fingerprint(model.state_dict()), config, sorted(tokenizer.get_vocab().items()), *more]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def weights_fingerprint(state_dict: dict[str, torch.Tensor]) -> str:
@@ -75,8 +85,8 @@ def teacher_sets(
     Raises:
         UserError: a class has no rows.
     """
-    arguments = [num_labels, num_sets, per_class, seed, encoder.max_length]
-    model = weights_fingerprint(encoder.model.state_dict())
+    arguments = [num_labels, num_sets, per_class, seed]
+    model = model_fingerprint(encoder.model, encoder.tokenizer, encoder.max_length)
     key = hashlib.sha256(json.dumps([rows_fingerprint(rows, labels), model, arguments]).encode()).hexdigest()
     path = cache_home() / "teacher_sets" / f"{key[:32]}.json"
     found = _read(path)

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from transformers import get_scheduler
 
 from ..data.samplers import stable_seed
+from ..errors import UserError
 from ..models.learner import Learner
 from ..models.row_gradients import RowGradients
 from .processes import Processes
@@ -115,13 +117,16 @@ class LearnerTrajectory:
             self.scheduler.step()
             if self.student is not self.learner:
                 self._update_student()
+        # Kernels that are not deterministic would let the learners of the processes drift apart.
+        models = {id(model): model for model in (self.learner.model, self.student.model)}
+        self.processes.copy_from_main([p.detach() for model in models.values() for p in model.parameters()])
         self.position += 1
         self._teacher = None
 
     @torch.no_grad()
     def _update_student(self) -> None:
         ours, theirs = list(self.student.model.parameters()), list(self.learner.model.parameters())
-        torch._foreach_lerp_(ours, theirs, 1 - self.args.ema_decay)
+        get_ema_multi_avg_fn(self.args.ema_decay)(ours, theirs, None)
 
     # ---- teacher ----
 
@@ -171,7 +176,9 @@ class LearnerTrajectory:
         return {k: v.detach().clone().contiguous() for k, v in tensors.items()}, rest
 
     def load_state_dict(self, tensors: dict[str, torch.Tensor], rest: dict) -> None:
-        """The inverse of [`state_dict`]."""
+        """The inverse of [`state_dict`]. Raises `UserError` if the run followed stored trajectories."""
+        if "stored" in rest:
+            raise UserError("the checkpoint is of a run with stored trajectories; pass its --num_trajectories")
         self.index, self.position, self._teacher = rest["index"], rest["position"], None
         self.learner.model.load_state_dict(part(tensors, "learner"))
         if self.student is not self.learner:

@@ -24,6 +24,7 @@ from ddg_hf.trainer.distillation_trainer import DistillationTrainer
 from ddg_hf.trainer.generator_trainer import GeneratorTrainer
 from ddg_hf.trainer.lm_config import GeneratorPretrainingConfig
 from ddg_hf.trainer.lm_trainer import GeneratorPretrainingTrainer
+from ddg_hf.trainer.stored_trajectories import StoredTrajectories
 from tests.trainer.helpers import SPEC, make_distillation_trainer, make_rows
 
 PHASES = (
@@ -31,6 +32,7 @@ PHASES = (
     (GeneratorPretrainingTrainer, "training_step", "step"),
     (DistillationTrainer, "training_step", "step"),
     (GeneratorTrainer, "_save_checkpoint", "checkpoint"),
+    (StoredTrajectories, "compute", "trajectories"),
     (runs, "_save_final", "final"),
     (generation, "generate_sets", "sets"),
 )
@@ -98,6 +100,28 @@ def distill(pretrained: str, output_dir: Path) -> None:
     runs.run_training(trainer, "distill", [trainer.args])
 
 
+def distill_with_stored_trajectories(pretrained: str, output_dir: Path) -> None:
+    """Two trajectories, in turn; the best checkpoint is chosen at the end."""
+    trainer = make_distillation_trainer(
+        pretrained,
+        output_dir,
+        resume_from_checkpoint="true",
+        max_steps=8,
+        num_trajectories=2,
+        logging_steps=2,
+        save_strategy="steps",
+        save_steps=2,
+        eval_strategy="steps",
+        eval_steps=2,
+        probe_samples=4,
+        inner_steps=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="gradient_cosine",
+        greater_is_better=True,
+    )
+    runs.run_training(trainer, "distill", [trainer.args])
+
+
 def generate(generator: str, output_dir: Path) -> None:
     """Two sets of two rows per label."""
     arguments = GenerationArguments(dpc=[2], num_sets=2, selection="random", over_sample_ratio=2)
@@ -112,6 +136,7 @@ def main(pretrained: str, output: Path) -> None:
         announce(*phase)
     pretrain(pretrained, output / "pretrain")
     distill(str(output / "pretrain"), output / "distill")
+    distill_with_stored_trajectories(str(output / "pretrain"), output / "stored")
     if PartialState().num_processes == 1:
         generate(str(output / "distill"), output / "sets")
 

@@ -35,7 +35,7 @@ def test_logged_loss_is_the_matching_loss(trained, student):
     for line in lines:
         assert 0 < line["loss"] < 2
         assert line["loss"] == pytest.approx(1 - line["gradient_cosine"], abs=1e-5)
-        both = (line["gradient_cosine/negative"] + line["gradient_cosine/positive"]) / 2
+        both = (line["label_gradient_cosine/negative"] + line["label_gradient_cosine/positive"]) / 2
         assert line["gradient_cosine"] == pytest.approx(both, abs=1e-5)
         assert 1 <= line["effective_sample_size"] <= 8 + 1e-4
         assert line["synthetic_nll"] > 0
@@ -205,7 +205,7 @@ def test_generator_that_never_ends_its_texts_is_an_error(pretrained, tmp_path):
         # Logits are inner products with the embeddings: push away from that of the end token.
         eos = trainer.generator.format.eos
         trainer.model.transformer.ln_f.bias.add_(-50 * trainer.model.lm_head.weight[eos])
-    with pytest.raises(UserError, match=r"64 malformed texts of 64.*Such as: \['"):
+    with pytest.raises(UserError, match=r"160 malformed texts of 160.*Such as: \['"):
         trainer.train()
 
 

@@ -20,7 +20,8 @@ STAGES = ["pretrain", *DISTILLATIONS]
 
 
 def run(pretrained: str, output: Path, processes: int, *options: str) -> Path:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    # A cache of its own: teacher sets that another run has left would not be computed by these processes.
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "DDG_HF_HOME": str(output / "home")}
     command = [sys.executable, *(LAUNCH if processes > 1 else []), *SCRIPT, pretrained, str(output), *options]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
     errors = [line for line in done.stderr.splitlines() if line.startswith("[rank") and "Warning" not in line]

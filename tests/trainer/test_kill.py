@@ -23,7 +23,8 @@ SCRIPT = [str(ROOT / "tests" / "trainer" / "kill_run.py")]
 LAUNCH = ["-m", "accelerate.commands.launch", "--config_file", str(ROOT / "accelerate_configs" / "cpu_ddp.yaml")]
 TIMED = re.compile(r"second|runtime|memory")
 # More than a whole run takes from `ready` on, less than it takes with the imports.
-SECONDS = 5.0
+SECONDS = 6.0
+STAGES = ("pretrain", "distill", "stored")
 
 
 @dataclass
@@ -80,14 +81,16 @@ def moment(rng: random.Random) -> tuple[str, int, float]:
     """A random moment of the whole run, or one within a random phase, the short writing of checkpoints too."""
     if rng.random() < 0.4:
         return "ready", 1, rng.uniform(0, SECONDS)
-    phase, longest = rng.choice([("generate", 0.05), ("step", 0.1), ("checkpoint", 0.1), ("checkpoint", 0.1)])
-    return phase, rng.randint(1, 5), rng.uniform(0, longest)
+    phase, longest = rng.choice(
+        [("generate", 0.05), ("step", 0.1), ("checkpoint", 0.1), ("checkpoint", 0.1), ("trajectories", 0.2)]
+    )
+    return phase, 1 if phase == "trajectories" else rng.randint(1, 5), rng.uniform(0, longest)
 
 
 def results(output: Path) -> dict:
     """What a run leaves: weights, logs without times, and sets."""
     found: dict = {}
-    for stage in ("pretrain", "distill"):
+    for stage in STAGES:
         history = json.loads((output / stage / "trainer_state.json").read_text())["log_history"]
         found[stage] = [{k: v for k, v in line.items() if not TIMED.search(k)} for line in history]
         found[f"{stage} weights"] = load_file(output / stage / "model.safetensors")
@@ -97,7 +100,7 @@ def results(output: Path) -> dict:
 
 def assert_same(output: Path, expected: dict) -> None:
     ours = results(output)
-    for stage in ("pretrain", "distill"):
+    for stage in STAGES:
         assert ours[stage] == expected[stage]
         assert len([line for line in ours[stage] if "loss" in line]) >= 4
         assert_equal(ours[f"{stage} weights"], expected[f"{stage} weights"])
