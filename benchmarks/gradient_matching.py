@@ -17,17 +17,20 @@ Ratios are plain over ours, of medians:
 - `matching`: both gradients and the coefficients, fresh trajectory;
 - `matching_stored`: the learner's updates and the matching, with stored trajectories (loading them included);
 - `matching_amortised`: the same with the computation of 20 trajectories spread over 200 outer steps;
-- `outer_step`: everything, with stored trajectories: 10 inner steps and a twentieth of a regeneration of the pool;
+- `outer_step`: everything, with stored trajectories: 10 inner steps (the optimizer's included) and a twentieth of a
+  regeneration of the pool. Composed of the medians of its parts, as a plain outer step takes a quarter of an hour;
 - `generation`: seconds per sample ([`generation`]).
 
 `generator_token_rate_fraction` is the token rate of the trainer's generator phase (one forward, one backward pass)
 over that of a bare loop over the same tokens in a rectangle without padding. `memory_ratio_labels` and `step_growth`
 come from processes of their own with a smaller generator (4 layers of 256), where a growth would show more: 64
-synthetic rows of each label, peak resident memory and seconds of a step. Prints one JSON object.
+synthetic rows of each label, peak resident memory of the whole process and seconds of a step; `before_mb` is what the
+process held before it. Snapshots are read from the operating system's cache, as those of a run that fit into memory
+are. Prints one JSON object.
 """
 
 import argparse
-import copy
+import dataclasses
 import json
 import os
 import platform
@@ -99,9 +102,7 @@ def load_rows(options, num_labels: int, minimum: int = 0):
         rows = rows * -(-minimum * num_labels // len(rows)) if minimum else rows
         labels = [i % num_labels for i in range(len(rows))]
         names = tuple(f"label {i}" for i in range(num_labels))
-        spec = copy.copy(spec)
-        object.__setattr__(spec, "label_names", names)
-        object.__setattr__(spec, "label_words", names)
+        spec = dataclasses.replace(spec, label_names=names, label_words=names)
     return spec, rows, labels
 
 
@@ -272,11 +273,12 @@ def one_size(options) -> dict:
         trainer = make_trainer(options, spec, rows, labels, generator, scratch, **arguments)
         optimizer = torch.optim.AdamW(generator.model.parameters(), lr=3e-7)
         trainer.pool.refresh(0)
-        peak_memory_mb(reset=True)
+        before = peak_memory_mb(reset=True)
         trainer.measured_step(0, optimizer)
         return {
             "labels": options.labels,
             "rows": len(trainer.last[0].samples),
+            "before_mb": before,
             "peak_mb": peak_memory_mb(),
             "seconds": sum(trainer.noted[f"seconds_{phase}"] for phase in PHASES),
             **{f"seconds_{phase}": trainer.noted[f"seconds_{phase}"] for phase in PHASES},
@@ -322,6 +324,7 @@ def main() -> None:
     result["memory_ratio_labels"] = growth[-1]["peak_mb"] / growth[0]["peak_mb"]
     result["step_growth"] = growth
     result |= {
+        "task": "sst2" if options.data_dir else "toy",
         "repeats": options.repeats,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
-# Logits held at once: 2**24 float32 values are 64 MiB, whatever the vocabulary.
-MAX_LOGITS = 2**24
+# Logits held at once: 2**26 float32 values are 256 MiB, whatever the vocabulary.
+MAX_LOGITS = 2**26
 
 
 def chunked_token_nll(

@@ -89,3 +89,9 @@ def test_validation_is_logged_at_every_evaluation(pretrained, tmp_path):
     measured = [line for line in trainer.state.log_history if "eval_learner_accuracy" in line]
     assert [line["step"] for line in measured] == [2, 4]
     helpers.assert_equal(helpers.weights(trainer), helpers.weights(plain))
+
+
+def test_generator_that_writes_too_few_texts_counts_as_zero(pretrained, tmp_path, caplog):
+    trainer = make_trainer(pretrained, tmp_path, validation_dpc=400, max_sampling_rounds=1)
+    assert trainer.validator(trainer.generator, Processes()) == {"learner_accuracy": 0.0, "learner_f1": 0.0}
+    assert "counts as 0: only" in caplog.text

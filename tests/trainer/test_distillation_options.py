@@ -257,6 +257,31 @@ def test_loss_that_is_not_finite_names_step_and_row(pretrained, tmp_path):
 
 def test_zero_gradient_names_label_and_step(pretrained, tmp_path):
     trainer = make_distillation_trainer(pretrained, tmp_path)
-    trainer.trajectory.teacher_gradient = lambda label: torch.zeros(258)
+    trainer.trajectory.teacher_gradient = lambda label: torch.zeros(66)
     with pytest.raises(UserError, match="label 'negative' at step 1: the teacher gradient is zero"):
         trainer.train()
+
+
+def test_learner_that_has_diverged_is_named(pretrained, tmp_path):
+    trainer = make_distillation_trainer(pretrained, tmp_path)
+    trainer.trajectory.teacher_gradient = lambda label: torch.full((66,), torch.nan)
+    with pytest.raises(UserError, match="matching loss is not finite at step 1: the learner has diverged"):
+        trainer.train()
+
+
+def test_malformed_texts_are_replaced_by_a_chunk_not_by_a_pool(pretrained, tmp_path, monkeypatch):
+    trainer = make_distillation_trainer(pretrained, tmp_path, pool_per_class=100)
+    asked = []
+    sample = trainer.pool.sample
+
+    def one_is_malformed(number, *seed_parts, labels):
+        asked.append((number, labels))
+        targets = sample(number, *seed_parts, labels=labels)
+        if len(asked) == 1:
+            targets[1][0] = []
+        return targets
+
+    monkeypatch.setattr(trainer.pool, "sample", one_is_malformed)
+    trainer.pool.refresh(0)
+    assert asked[0] == (100, [0, 1]) and asked[1:] == [(64, [1])]
+    assert [trainer.pool.labels.count(y) for y in (0, 1)] == [100, 100]

@@ -66,7 +66,7 @@ def test_what_is_missing_is_computed(trained, tmp_path):
     again = trained("second", trajectory_dir=str(directory), **STORED)
     assert logged(again) == logged(whole)
     assert {path: path.read_bytes() for path in before} == before
-    assert not list(directory.glob(".*"))
+    assert [path.name for path in directory.glob(".*")] == [".lock"]
 
 
 def test_resuming_is_the_same_run(trained, tmp_path):
@@ -117,6 +117,42 @@ def test_another_learner_is_an_error(trained, tmp_path):
     other.model.bert.pooler.dense.weight.data.mul_(2)
     with pytest.raises(UserError, match="another learner"):
         trained("second", learner=other, trajectory_dir=directory, **STORED)
+
+
+@pytest.mark.parametrize("change", [{"hidden_dropout_prob": 0.5}, {"initializer_range": 0.5}], ids=str)
+def test_learner_with_the_same_weights_but_another_configuration_is_an_error(trained, tmp_path, change):
+    directory = str(tmp_path / "shared")
+    trained("first", trajectory_dir=directory, **STORED)
+    other = helpers.make_learner()
+    for name, value in change.items():
+        setattr(other.model.config, name, value)
+    with pytest.raises(UserError, match="another learner"):
+        trained("second", learner=other, trajectory_dir=directory, **STORED)
+
+
+def test_another_head_of_the_same_learner_is_an_error(trained, tmp_path):
+    directory = str(tmp_path / "shared")
+    trained("first", trajectory_dir=directory, **STORED)
+    other = helpers.make_learner()
+    other = type(other)(other.model, other.tokenizer, head=["bert.pooler", "classifier"])
+    with pytest.raises(UserError, match="another learner"):
+        trained("second", learner=other, trajectory_dir=directory, **STORED)
+
+
+def test_overwritten_run_computes_its_own(trained):
+    trained(**STORED)
+    assert trained(seed=7, ema_decay=0.5, **STORED).learner_trajectory.seed == 7
+
+
+def test_resuming_on_other_trajectories_is_an_error(trained, tmp_path):
+    saving = {"save_strategy": "steps", "save_steps": 3}
+    trained("run", **STORED, **saving)
+    checkpoint = str(tmp_path / "run" / "checkpoint-3")
+    trained("other", trajectory_dir=str(tmp_path / "other_seed"), seed=7, **STORED)
+    with pytest.raises(UserError, match="seed 42 there, 7 here"):
+        trained("again", resume=checkpoint, trajectory_dir=str(tmp_path / "other_seed"), **STORED)
+    with pytest.raises(UserError, match="with stored trajectories; pass its --num_trajectories"):
+        trained("again", resume=checkpoint)
 
 
 def test_damaged_files_are_an_error(trained, tmp_path):
