@@ -213,6 +213,29 @@ def compare(options) -> dict:
     return summarise(ours, theirs, rates, differences, trajectory_seconds, sampling)
 
 
+def generator_phase(options) -> dict:
+    """The generator phase of the trainer's step beside the bare loop: token rates and their fraction."""
+    spec, rows, labels = load_rows(options, 2)
+    generator = generation.forced_length_generator(spec, rows)
+    ours, bare = [], []
+    with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
+        trainer = make_trainer(options, spec, rows, labels, generator, scratch)
+        optimizer = torch.optim.AdamW(generator.model.parameters(), lr=3e-7)
+        for _ in range(options.repeats + 1):
+            trainer.measured_step(0, optimizer)
+            tokens = sum(len(sample) for sample in trainer.last[0].samples)
+            ours.append(tokens / trainer.noted["seconds_generator"])
+            bare.append(bare_token_rate(generator.model, tokens, 32))
+    rates = {"trainer": statistics.median(ours[1:]), "bare": statistics.median(bare[1:])}
+    return {
+        "tokens": tokens,
+        "tokens_per_second": rates,
+        "generator_token_rate_fraction": rates["trainer"] / rates["bare"],
+        "repeats": options.repeats,
+        "threads": torch.get_num_threads(),
+    }
+
+
 def summarise(ours, theirs, rates, differences, trajectory_seconds: float, sampling: dict) -> dict:
     """Medians and ratios; the first repeat (allocation, optimizer states, learner at the start) is left out."""
 
@@ -315,9 +338,13 @@ def main() -> None:
     parser.add_argument("--trajectories", type=int, default=2, help="how many are computed and stored")
     parser.add_argument("--scratch", help="directory for the trajectories (0.9 GB each)")
     parser.add_argument("--labels", type=int, help="only measure a step with so many labels")
+    parser.add_argument("--only_generator", action="store_true", help="only measure the generator phase")
     options = parser.parse_args()
     if options.labels:
         print(json.dumps(one_size(options)))
+        return
+    if options.only_generator:
+        print(json.dumps(rounded(generator_phase(options)), indent=2))
         return
     result = compare(options)
     growth = sizes(options)

@@ -267,7 +267,7 @@ class Learner:
                 logits = wide(self.model(**batch).logits)
             loss = F.cross_entropy(logits, labels_N[chosen].to(self.device), reduction="sum") / len(index)
             loss.backward()
-            total += loss.detach()
+            total = total + loss.detach()  # of the type of the loss
         optimizer.step()
         optimizer.zero_grad()
         return total

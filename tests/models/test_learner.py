@@ -165,7 +165,7 @@ def gradients_of_a_step(learner: Learner, token_budget: int) -> tuple[float, tor
     loss = learner.training_step(optimizer, learner.encode(ROWS), LABELS, len(ROWS), 3, 0, token_budget=token_budget)
     handle.remove()
     assert all(p.grad is None for p in learner.model.parameters())
-    return loss, torch.cat(gradient), len(calls)
+    return loss.item(), torch.cat(gradient), len(calls)
 
 
 def test_micro_batches_sum_to_the_step_of_the_whole_batch(any_learner):
