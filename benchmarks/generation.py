@@ -12,14 +12,13 @@ the embedded data set without it. Prints one JSON object.
 """
 
 import argparse
-import json
 import math
-import platform
 import statistics
 import time
 from collections.abc import Sequence
 
 import torch
+from report import print_result
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from ddg_hf.data.loading import load_data
@@ -183,19 +182,8 @@ def main() -> None:
     generator = forced_length_generator(spec, rows)
     samples = [generator.format.encode(row, label) for row, label in zip(rows, labels, strict=True)]
     result = measure(generator, length_hazard(samples, generator.format.eos), options.batch_size, options.repeats)
-    print(
-        json.dumps(
-            {
-                "task": spec.name,
-                "tokens_per_real_row": round(sum(len(s.target) for s in samples) / len(samples), 1),
-                **result,
-                "threads": torch.get_num_threads(),
-                "torch": torch.__version__,
-                "machine": platform.processor() or platform.machine(),
-            },
-            indent=2,
-        )
-    )
+    tokens = sum(len(s.target) for s in samples) / len(samples)
+    print_result({"task": spec.name, "tokens_per_real_row": tokens, **result})
 
 
 if __name__ == "__main__":

@@ -33,7 +33,6 @@ import argparse
 import dataclasses
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -46,6 +45,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from plain_matching import PlainMatching, generator_update
+from report import print_result
 from transformers import AutoModelForSequenceClassification
 
 from ddg_hf.configs import LearnerArguments
@@ -232,7 +232,6 @@ def generator_phase(options) -> dict:
         "tokens_per_second": rates,
         "generator_token_rate_fraction": rates["trainer"] / rates["bare"],
         "repeats": options.repeats,
-        "threads": torch.get_num_threads(),
     }
 
 
@@ -322,14 +321,6 @@ def sizes(options) -> list[dict]:
     return results
 
 
-def rounded(value):
-    if isinstance(value, dict):
-        return {k: rounded(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [rounded(v) for v in value]
-    return float(f"{value:.4g}") if isinstance(value, float) else value
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data_dir", help="directory with sst2/train.parquet; the embedded data set without it")
@@ -344,20 +335,13 @@ def main() -> None:
         print(json.dumps(one_size(options)))
         return
     if options.only_generator:
-        print(json.dumps(rounded(generator_phase(options)), indent=2))
+        print_result(generator_phase(options))
         return
     result = compare(options)
     growth = sizes(options)
     result["memory_ratio_labels"] = growth[-1]["peak_mb"] / growth[0]["peak_mb"]
     result["step_growth"] = growth
-    result |= {
-        "task": "sst2" if options.data_dir else "toy",
-        "repeats": options.repeats,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "machine": platform.processor() or platform.machine(),
-    }
-    print(json.dumps(rounded(result), indent=2))
+    print_result({"task": "sst2" if options.data_dir else "toy", "repeats": options.repeats} | result)
 
 
 if __name__ == "__main__":

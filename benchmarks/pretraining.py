@@ -10,14 +10,13 @@ full vocabulary, the batch padded to its longest row, and all logits at once; `o
 """
 
 import argparse
-import json
-import platform
 import statistics
 import time
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from report import print_result
 
 from ddg_hf.configs import GeneratorArguments
 from ddg_hf.data.loading import load_data
@@ -80,24 +79,15 @@ def main() -> None:
             seconds[name].append(time.perf_counter() - start)
     # The first step makes the optimizer's state: left out.
     medians = {name: statistics.median(values[1:]) for name, values in seconds.items()}
-    print(
-        json.dumps(
-            {
-                "task": spec.name,
-                "batch_size": options.batch_size,
-                "repeats": options.repeats,
-                "vocabulary": {
-                    "plain": len(generators["plain"].tokenizer),
-                    "ours": len(generators["ours"].vocabulary),
-                },
-                "seconds_per_step": {name: round(value, 3) for name, value in medians.items()},
-                "ratio": round(medians["plain"] / medians["ours"], 2),
-                "threads": torch.get_num_threads(),
-                "torch": torch.__version__,
-                "machine": platform.processor() or platform.machine(),
-            },
-            indent=2,
-        )
+    print_result(
+        {
+            "task": spec.name,
+            "batch_size": options.batch_size,
+            "repeats": options.repeats,
+            "vocabulary": {"plain": len(generators["plain"].tokenizer), "ours": len(generators["ours"].vocabulary)},
+            "seconds_per_step": medians,
+            "ratio": medians["plain"] / medians["ours"],
+        }
     )
 
 

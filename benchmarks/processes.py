@@ -13,7 +13,6 @@ ratio.
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import generation
 import torch
+from report import print_result
 
 from ddg_hf.configs import LearnerArguments
 from ddg_hf.data.loading import load_data
@@ -118,18 +118,9 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as scratch:
                 entries.append(launch(options, processes, scratch))
     medians = {n: {k: statistics.median(e[k] for e in entries) for k in entries[0]} for n, entries in found.items()}
-    result = {
-        name: {"one": round(one, 3), "two": round(medians[2][name], 3), "ratio": round(one / medians[2][name], 2)}
-        for name, one in medians[1].items()
-    }
-    machine = platform.processor() or platform.machine()
-    print(
-        json.dumps(
-            {"seconds": result, "settings": SETTINGS, "repeats": options.repeats, "threads_per_process": 1}
-            | {"cores": os.cpu_count(), "torch": torch.__version__, "machine": machine},
-            indent=2,
-        )
-    )
+    one, two = medians[1], medians[2]
+    result = {name: {"one": one[name], "two": two[name], "ratio": one[name] / two[name]} for name in one}
+    print_result({"seconds": result, "settings": SETTINGS, "repeats": options.repeats, "threads_per_process": 1})
 
 
 if __name__ == "__main__":

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from torch.utils.data import Dataset
 
+# What another micro-batch of a generator costs a CPU, in tokens: about as much (GPT-2 small, two cores).
+CPU_MAX_PADDING = 32
+
 
 def stable_seed(*parts: int | str) -> int:
     """A 63-bit seed that depends on all `parts` alone: the same on every machine, process and version."""
@@ -14,7 +17,9 @@ def stable_seed(*parts: int | str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def length_sorted_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+def length_sorted_batches(
+    lengths: Sequence[int], token_budget: int, max_padding: int | None = None
+) -> list[list[int]]:
     """
     Splits rows into batches of similar length.
 
@@ -22,17 +27,24 @@ def length_sorted_batches(lengths: Sequence[int], token_budget: int) -> list[lis
         lengths (`Sequence[int]`): tokens of each of N rows.
         token_budget (`int`): upper bound of a batch's padded tokens (rows times longest row). A longer single row is
             a batch of its own.
+        max_padding (`int`, *optional*): upper bound of a batch's padding tokens; [`CPU_MAX_PADDING`] where padding
+            costs time.
 
     Returns:
         `list[list[int]]`: every row index exactly once; longest rows first, so that memory peaks at the start.
     """
     order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
     batches: list[list[int]] = []
+    tokens = 0  # of the last batch, without padding
     for i in order:
-        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= token_budget:
+        padded = (len(batches[-1]) + 1) * lengths[batches[-1][0]] if batches else 0
+        fits = max_padding is None or padded - tokens - lengths[i] <= max_padding
+        if batches and padded <= token_budget and fits:
             batches[-1].append(i)
+            tokens += lengths[i]
         else:
             batches.append([i])
+            tokens = lengths[i]
     return batches
 
 

@@ -133,6 +133,25 @@ def surrogate_coefficients(
     return -(weights_B / temperature) * (derivatives_B - mean_derivative)
 
 
+def with_language_model_loss(
+    loss: torch.Tensor, coefficients_S: torch.Tensor, nll_R: torch.Tensor, weight: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    (1 - lambda) L + lambda mean_r nll_r, and its derivative in every row's loss (`lm_lambda` of DiLM).
+
+    Args:
+        loss: the matching loss L, scalar.
+        coefficients_S (`torch.Tensor`): dL/dnll of S synthetic rows.
+        nll_R (`torch.Tensor`): generator loss of R real rows, nats per token.
+        weight (`float`): lambda, from 0 to 1.
+
+    Returns:
+        `(loss, coefficients)`: scalar and `[S + R]`, the synthetic rows first.
+    """
+    share_R = torch.full_like(nll_R, weight / len(nll_R))
+    return (1 - weight) * loss + weight * nll_R.mean(), torch.cat([(1 - weight) * coefficients_S, share_R])
+
+
 def _errors(head: nn.Linear, features_BH: torch.Tensor, labels_B: torch.Tensor) -> torch.Tensor:
     """p_i - e_y, `[B, K]`: gradient of the cross-entropy in the logits."""
     with torch.no_grad():

@@ -13,6 +13,7 @@ from torch.utils.data import SequentialSampler
 from ..data.samplers import Steps, epoch_batch, stable_seed
 from ..errors import UserError
 from ..evaluation.label_control import LabelProbe
+from ..losses.gradient_matching import with_language_model_loss
 from ..models.encoder import TextEncoder
 from ..models.generator import Generator
 from ..models.learner import Learner
@@ -106,7 +107,6 @@ class DistillationTrainer(GeneratorTrainer):
             raise UserError("the student's moving average needs a float32 learner; drop --learner_dtype")
         if (args.labels_per_step or 1) > self.num_labels:
             raise UserError(f"--labels_per_step {args.labels_per_step} is more than the {self.num_labels} labels")
-        self.processes = Processes(self.accelerator)
         self.validator = validator
         self.train_rows, self.train_labels = list(train_rows), list(train_labels)
         self.learner_trajectory, self.trajectory = build_trajectories(
@@ -298,11 +298,8 @@ class DistillationTrainer(GeneratorTrainer):
         loss, coefficients_J = match.loss, match.coefficients_J
         self._note_match(match, nll_J[:size])
         if weight:
-            lm_loss = nll_J[size:].mean()
-            self.note(lm_loss=lm_loss.item(), matching_loss=loss.item())
-            loss = (1 - weight) * loss + weight * lm_loss
-            share = torch.full_like(nll_J[size:], weight / (len(nll_J) - size))
-            coefficients_J = torch.cat([(1 - weight) * coefficients_J, share])
+            self.note(lm_loss=nll_J[size:].mean().item(), matching_loss=loss.item())
+            loss, coefficients_J = with_language_model_loss(loss, coefficients_J, nll_J[size:], weight)
         if not torch.isfinite(loss):
             raise UserError(
                 f"the matching loss is not finite at step {self.state.global_step + 1}: the learner has diverged; "

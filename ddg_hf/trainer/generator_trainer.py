@@ -15,7 +15,7 @@ from transformers import Trainer
 from transformers.integrations.deepspeed import deepspeed_load_checkpoint
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from ..data.samplers import length_sorted_batches
+from ..data.samplers import CPU_MAX_PADDING, length_sorted_batches
 from ..errors import UserError
 from ..evaluation.label_control import LabelProbe
 from ..models.generator import CHUNK_SIZE, Generator
@@ -70,6 +70,7 @@ class GeneratorTrainer(Trainer):
             data_collator=data_collator,
             **kwargs,
         )
+        self.processes = Processes(self.accelerator)
         check_engine(self.accelerator, generator.model)
         load_models_whole()
         if args.n_gpu > 1:
@@ -80,8 +81,9 @@ class GeneratorTrainer(Trainer):
     # ---- forward and backward ----
 
     def micro_batches(self, lengths: Sequence[int]) -> list[list[int]]:
-        """Row indices of length-sorted micro-batches under `tokens_per_micro_batch`."""
-        return length_sorted_batches(lengths, self.args.tokens_per_micro_batch)
+        """Row indices of length-sorted micro-batches under `tokens_per_micro_batch`, on a CPU with little padding."""
+        max_padding = CPU_MAX_PADDING if self.args.device.type == "cpu" else None
+        return length_sorted_batches(lengths, self.args.tokens_per_micro_batch, max_padding)
 
     def padded(self, micro_batches: list[list[int]]) -> list[list[int]]:
         """
@@ -155,9 +157,9 @@ class GeneratorTrainer(Trainer):
         """
         labels = range(self.generator.format.num_labels) if labels is None else labels
         chunks = [(y, c) for y in labels for c in range(-(-num_per_label // CHUNK_SIZE))]
-        processes, mine = Processes(self.accelerator), []
+        mine = []
         with gathered(self.model_wrapped) as model:
-            for label, chunk in processes.share(chunks):
+            for label, chunk in self.processes.share(chunks):
                 rows = self.generator.sample(
                     label,
                     chunk,
@@ -167,7 +169,7 @@ class GeneratorTrainer(Trainer):
                     model=model,
                 )
                 mine.append(((label, chunk), rows))
-        found = processes.gather(mine)
+        found = self.processes.gather(mine)
         joined = {y: [row for c in range(-(-num_per_label // CHUNK_SIZE)) for row in found[y, c]] for y in labels}
         return {label: rows[:num_per_label] for label, rows in joined.items()}
 

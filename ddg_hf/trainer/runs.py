@@ -11,12 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
-
 from ..errors import UserError
 from ..provenance import METADATA_FILE, run_metadata, write_json
 from .checkpoints import checkpoints_in, find_checkpoint, resume_requested, writing
+from .processes import Processes
 from .trackers import trackers_open
 
 logger = logging.getLogger(__name__)
@@ -50,7 +48,7 @@ def run_training(trainer, stage: str, arguments: list, **provenance) -> dict[str
     """
     args = trainer.args
     output_dir = Path(args.output_dir)
-    metrics, checkpoint = _on_main_process(lambda: _where_to_start(output_dir, args))
+    metrics, checkpoint = _on_main_process(trainer.processes, lambda: _where_to_start(output_dir, args))
     if metrics is not None:
         logger.warning("'%s' holds the finished run: nothing is left to do", output_dir)
         return metrics
@@ -81,20 +79,18 @@ def run_training(trainer, stage: str, arguments: list, **provenance) -> dict[str
 # ---- the beginning ----
 
 
-def _on_main_process(function: Callable[[], Result]) -> Result:
+def _on_main_process(processes: Processes, function: Callable[[], Result]) -> Result:
     """What `function` returns on the main process, on all of them; a `UserError` there is raised on all of them."""
-    state = PartialState()
-    outcome: list = [None, None]
-    if state.is_main_process:
+    result, message = None, None
+    if processes.index == 0:
         try:
-            outcome[0] = function()
+            result = function()
         except UserError as error:
-            outcome[1] = str(error)
-    if state.num_processes > 1:
-        broadcast_object_list(outcome)
-    if outcome[1] is not None:
-        raise UserError(outcome[1])
-    return outcome[0]
+            message = str(error)
+    result, message = processes.from_main((result, message))
+    if message is not None:
+        raise UserError(message)
+    return result
 
 
 def _where_to_start(output_dir: Path, args) -> tuple[dict[str, float] | None, str | None]:

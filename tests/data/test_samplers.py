@@ -30,6 +30,19 @@ def test_length_sorted_batches_partition_the_rows_under_the_budget(budget):
     assert flat == sorted(lengths, reverse=True)
 
 
+@pytest.mark.parametrize("max_padding", [0, 3, 12])
+def test_padding_is_bounded(max_padding):
+    lengths = [3, 9, 1, 4, 9, 2, 2, 30, 5]
+    batches = length_sorted_batches(lengths, 40, max_padding)
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    padding = [len(b) * lengths[b[0]] - sum(lengths[i] for i in b) for b in batches]
+    assert max(padding) <= max_padding
+    # Greedy: the first row of a batch would not have fitted into the one before.
+    for (before, spent), batch in zip(zip(batches, padding, strict=True), batches[1:], strict=False):
+        too_long = (len(before) + 1) * lengths[before[0]] > 40
+        assert too_long or spent + lengths[before[0]] - lengths[batch[0]] > max_padding
+
+
 def test_length_sorted_batches_of_nothing():
     assert length_sorted_batches([], 10) == []
 

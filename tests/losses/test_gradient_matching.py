@@ -13,6 +13,7 @@ from ddg_hf.losses.gradient_matching import (
     matching_loss,
     surrogate_coefficients,
     synthetic_weights,
+    with_language_model_loss,
 )
 from ddg_hf.models.nll import IGNORE, add_per_sample_nll
 from ddg_hf.models.row_gradients import RowGradients
@@ -230,3 +231,14 @@ def test_zero_gradient_raises(real, synthetic, named):
 def test_effective_sample_size():
     assert effective_sample_size(torch.full((8,), 1 / 8)).item() == pytest.approx(8)
     assert effective_sample_size(torch.tensor([1.0, 0.0, 0.0])).item() == pytest.approx(1)
+
+
+def test_language_model_loss_is_mixed_in():
+    rng = torch.Generator().manual_seed(0)
+    nll = torch.rand(7, generator=rng, dtype=torch.float64, requires_grad=True)
+    matching = (nll[:4].square() * torch.arange(4)).sum()
+    truth = 0.7 * matching + 0.3 * nll[4:].mean()
+    (coefficients,) = torch.autograd.grad(matching, nll, retain_graph=True)
+    loss, mixed = with_language_model_loss(matching.detach(), coefficients[:4], nll[4:].detach(), 0.3)
+    torch.testing.assert_close(loss, truth.detach())
+    torch.testing.assert_close(mixed, torch.autograd.grad(truth, nll)[0])
