@@ -18,6 +18,7 @@ REQUIRED = [
     "safetensors>=0.5",
     "tokenizers>=0.22",
     "numpy>=1.26",
+    "jinja2>=3.1.6",
     "pyarrow>=18.0",
     "scikit-learn>=1.5",
     "filelock>=3.13",
@@ -29,11 +30,16 @@ EXTRAS = {
     "peft": ["peft>=0.17"],
     "quantization": ["bitsandbytes>=0.45"],
     "offline": ["gguf>=0.10"],
+    "retrieval": ["bm25s>=0.2"],
+    "server": ["openai>=1.60"],
+    "vllm": ["vllm>=0.10"],
     # MLflow's small package, and what its default store needs
     "trackers": ["tensorboard>=2.18", "trackio>=0.30", "mlflow-skinny>=3.0", "sqlalchemy>=2.0", "alembic>=1.13"],
 }
 EXTRAS["test"] = ["pytest>=8.3", "hypothesis>=6.100", "ruff==0.17.6"]
-EXTRAS["test"] += [*EXTRAS["peft"], *EXTRAS["offline"], *EXTRAS["trackers"]]
+EXTRAS["test"] += [*EXTRAS["peft"], *EXTRAS["offline"], *EXTRAS["retrieval"], *EXTRAS["trackers"]]
+# what `transformers serve` needs besides openai
+EXTRAS["test"] += [*EXTRAS["server"], "fastapi>=0.110", "uvicorn>=0.30"]
 EXTRAS["dev"] = [*EXTRAS["test"], "pre-commit>=4.0"]
 
 setup(

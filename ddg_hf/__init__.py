@@ -21,6 +21,9 @@ _NAMES = {
     "GenerationArguments": "generation_config",
     "generate_sets": "generation",
     "ICLEvaluator": "evaluation.icl.evaluator",
+    "ICLClassificationPipeline": "evaluation.icl.pipeline",
+    "PromptTemplate": "evaluation.icl.prompts",
+    "TransformersBackend": "evaluation.icl.transformers_backend",
     "LabelProbe": "evaluation.label_control",
 }
 
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
     from .data.tasks import TaskSpec as TaskSpec
     from .data.tasks import get_task as get_task
     from .evaluation.icl.evaluator import ICLEvaluator as ICLEvaluator
+    from .evaluation.icl.pipeline import ICLClassificationPipeline as ICLClassificationPipeline
+    from .evaluation.icl.prompts import PromptTemplate as PromptTemplate
+    from .evaluation.icl.transformers_backend import TransformersBackend as TransformersBackend
     from .evaluation.label_control import LabelProbe as LabelProbe
     from .generation import generate_sets as generate_sets
     from .generation_config import GenerationArguments as GenerationArguments

@@ -19,6 +19,7 @@ COMMANDS = {
     "generate": ("ddg_hf.recipes.generate", "sample distilled sets and write them as Parquet"),
     "evaluate-learner": ("ddg_hf.recipes.evaluate_learner", "train classifiers on distilled sets and test them"),
     "evaluate-icl": ("ddg_hf.recipes.evaluate_icl", "use distilled sets as demonstrations of a language model"),
+    "compare": ("ddg_hf.recipes.compare", "compare two evaluations of the same queries"),
 }
 
 

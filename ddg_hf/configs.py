@@ -177,12 +177,17 @@ class ICLModelArguments(ModelArguments):
     The language model that is shown the demonstrations. The fields of [`ModelArguments`] describe it.
 
     Parameters:
-        model (`str`, *optional*, defaults to `"Qwen/Qwen2.5-0.5B"`): Hub id or directory of a causal language model.
+        model (`str`, *optional*, defaults to `"Qwen/Qwen2.5-0.5B"`):
+            Hub id or directory of a causal language model, or a short name of LongICLBench such as `qwen` or `mistral`
+            ([`~ddg_hf.models.names.SHORT_NAMES`]). With a server, the name that it knows the model by.
     """
 
     model: str = field(
         default="Qwen/Qwen2.5-0.5B",
-        metadata={"help": "Hub id or directory of a causal language model.", "aliases": ["-m"]},
+        metadata={
+            "help": "Hub id or directory of a causal language model, or a short name: qwen, mistral, gemma, yi, ...",
+            "aliases": ["-m"],
+        },
     )
 
 

@@ -7,24 +7,36 @@ Distilled sets, from a directory that `ddg-hf generate` wrote or from the Hub:
     ddg-hf evaluate-icl --task sst2 --model Qwen/Qwen2.5-0.5B --distilled runs/sst2/distilled \
         --dpc 5 10 --output_dir runs/sst2/icl
 
-Rows of the training split to compare with (`balanced`, `random`, `k_centers`, or `zero_shot`):
+Rows of the training split to compare with (`balanced`, `random`, `k_centers`, `herding`; for each query its own:
+`bm25`, `topk`; or `zero_shot`):
 
     ddg-hf evaluate-icl --task sst2 --model Qwen/Qwen2.5-0.5B --demonstrations balanced \
         --dpc 5 --num_sets 5 --test_number 300 --output_dir runs/sst2/icl_balanced
 
+The protocol of LongICLBench, with its short names of models; without `--output_dir` the results go to
+`runs/<task>/icl_<model>_...`:
+
+    ddg-hf evaluate-icl --task banking77 --round 5 -m qwen --test_number 500
+
 Writes `results.json` (a row per set and order, and aggregates with 95 % intervals), `predictions.parquet` (a row per
-query) and, last, `metadata.json`. All options: `--help`.
+query) and, last, `metadata.json`. A run that was stopped goes on where it was when it is started again with the same
+command. Exit code 1: some queries failed; the same command asks them again. All options: `--help`.
 """
 
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from ddg_hf.configs import DataArguments, ICLModelArguments, LearnerArguments, RecipeParser, RunArguments
-from ddg_hf.data.samplers import stable_seed
 from ddg_hf.errors import UserError, closest
 from ddg_hf.evaluation.icl.config import ICLEvaluationArguments
+from ddg_hf.models.names import resolve_model
 from ddg_hf.provenance import METADATA_FILE, check_output_dir, run_metadata, write_json
+
+SHOWN_FAILURES = 5
+# Arguments that results.json repeats.
+RECORDED = ("scoring", "constrained", "order_by", "context_length", "instruct", "chat")
 
 
 def _split(data, name: str):
@@ -37,66 +49,89 @@ def demonstration_sets(
     arguments: ICLEvaluationArguments, learner_arguments: LearnerArguments, spec, data, seed: int
 ) -> dict[int, list]:
     """Returns the sets to evaluate by their demonstrations per class (0 for zero-shot)."""
+    from ddg_hf.evaluation.arguments import NEEDS_ENCODER
     from ddg_hf.evaluation.demonstrations import select_sets, to_demonstrations
+    from ddg_hf.evaluation.icl_jobs import rows_per_class
 
-    kind, rows = arguments.demonstrations, []
+    kind, rows, embed = arguments.demonstrations, [], None
     if arguments.distilled is None and kind != "zero_shot":
         if arguments.split == "train":
             raise UserError("demonstrations and queries would both come from the training split; use another --split")
         rows = to_demonstrations(_split(data, "train"), spec)
-    embed = None
-    if kind == "k_centers":
+    if kind in NEEDS_ENCODER:
         from ddg_hf.models.encoder import TextEncoder
 
         embed = TextEncoder(learner_arguments, rows=[texts for texts, _ in rows]).embed
-    dpc = arguments.dpc
-    if dpc is None and arguments.distilled is None and arguments.rounds is not None:
-        dpc = [arguments.rounds]
+    dpc = rows_per_class(arguments, [label for _, label in rows], spec.num_labels)
     return select_sets(spec, rows, arguments.distilled, kind, dpc, arguments.num_sets, seed, embed)
 
 
-def prompt_orders(arguments: ICLEvaluationArguments, sets: dict[int, list], num_labels: int, seed: int) -> list[tuple]:
+def load_evaluator(
+    model: str, model_arguments: ICLModelArguments, arguments: ICLEvaluationArguments, spec, journal: Path
+):
     """
-    Returns (dpc, rounds, set, order, demonstrations in the order of the prompt) for all that is to be evaluated. An
-    order that cannot be made is an error here, before a model is loaded.
+    Returns the evaluator and the type of the model's weights (`None` if a server has the model).
+
+    The model is loaded in this process, onto the GPU if there is one, or by vLLM; or it is behind a server, whose
+    answers are kept in `journal`.
     """
-    orders = 1 if arguments.demonstrations == "zero_shot" else arguments.orders
-    jobs = []
-    for dpc, members in sets.items():
-        rounds = 0 if dpc == 0 else arguments.rounds or dpc
-        for member in members:
-            for order in range(orders):
-                order_seed = stable_seed("order", seed, member.set_id, order)
-                jobs.append((dpc, rounds, member, order, member.in_order(rounds, num_labels, order_seed)))
-    return jobs
-
-
-def load_evaluator(model_arguments: ICLModelArguments, arguments: ICLEvaluationArguments, spec):
-    """Loads the model, onto the GPU if there is one."""
-    import torch
-
+    from ddg_hf.evaluation.icl.chat import build_template
     from ddg_hf.evaluation.icl.evaluator import ICLEvaluator
-    from ddg_hf.models.loading import load_causal_lm
 
-    model, tokenizer = load_causal_lm(model_arguments.model, model_arguments)
-    if torch.cuda.is_available() and not model_arguments.load_in_4bit:
-        model = model.to("cuda")
-    return ICLEvaluator(model, tokenizer, spec, arguments.scoring, arguments.token_budget)
+    build_template(spec, arguments)  # mistakes in it are found before a model is loaded
+    if arguments.base_url is not None:
+        from ddg_hf.evaluation.icl.server_backend import ServerBackend
+
+        limits = (arguments.concurrency, arguments.max_retries, arguments.timeout)
+        backend = ServerBackend(arguments.base_url, model, arguments.api_key, *limits, journal=journal)
+        tokenizer = dtype = None
+    elif arguments.vllm:
+        from ddg_hf.evaluation.icl.vllm_backend import VLLMBackend
+
+        backend = VLLMBackend(model, model_arguments.dtype, model_arguments.revision, arguments.context_length)
+        tokenizer, dtype = backend.tokenizer, model_arguments.dtype
+    else:
+        import torch
+
+        from ddg_hf.evaluation.icl.transformers_backend import TransformersBackend
+        from ddg_hf.models.loading import load_causal_lm
+
+        loaded, tokenizer = load_causal_lm(model, model_arguments)
+        if torch.cuda.is_available() and not model_arguments.load_in_4bit:
+            loaded = loaded.to("cuda")
+        backend = TransformersBackend(loaded, tokenizer, arguments.token_budget)
+        dtype = str(loaded.dtype).removeprefix("torch.")
+    template = build_template(spec, arguments, tokenizer)
+    evaluator = ICLEvaluator(
+        backend,
+        template,
+        arguments.scoring,
+        constrained=arguments.constrained,
+        context_length=arguments.context_length,
+        drop_rounds=arguments.drops_rounds,
+    )
+    return evaluator, dtype
 
 
-def evaluate(evaluator, jobs: list[tuple], queries: list[tuple[str, ...]], seed: int) -> list:
-    """Returns an `ICLRun` for each job."""
+def run_all(evaluator, jobs: list, queries: list[tuple[str, ...]], partial, seed: int) -> list:
+    """Runs the jobs that are not yet done, with a progress bar; returns an `ICLRun` for each of all jobs."""
     from tqdm.auto import tqdm
 
-    from ddg_hf.evaluation.results import ICLRun
+    from ddg_hf.evaluation.icl_jobs import run_jobs
 
-    runs = []
+    done = sum(partial.has(job.name) for job in jobs)
+    if done:
+        print(f"going on with a run that was stopped: {done} of {len(jobs)} jobs are done", flush=True)
+    for job in jobs:
+        if not partial.has(job.name):
+            job.shown(evaluator, queries)  # a prompt that is too long is known before the first one is read
     with tqdm(total=len(jobs) * len(queries), unit="query", disable=None) as bar:
-        for dpc, rounds, members, order, demonstrations in jobs:
-            bar.set_description(f"dpc {dpc}, set {members.set_id}, order {order}")
-            prediction = evaluator.evaluate(demonstrations, queries, progress=bar.update)
-            runs.append(ICLRun(dpc, rounds, members.set_id, seed, order, prediction))
-    return runs
+
+        def progress(name: str, count: int) -> None:
+            bar.set_description(name, refresh=False)
+            bar.update(count)
+
+        return run_jobs(evaluator, jobs, queries, partial, seed, progress)
 
 
 def report(results: dict) -> None:
@@ -105,23 +140,41 @@ def report(results: dict) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ddg_hf.evaluation.statistics import Interval
-
     def percent(entry: dict | None) -> str:
         if entry is None:
             return "-"
-        return Interval(**{key: float("nan") if value is None else value for key, value in entry.items()}).percent()
+        return f"{100 * entry['mean']:.1f} [{100 * entry['low']:.1f}, {100 * entry['high']:.1f}]"
 
     table = Table(title=f"{results['task']}: accuracy in %, 95 % interval", box=box.SIMPLE, title_justify="left")
-    for column in ("demonstrations", "dpc", "rounds", "sets", "queries", "raw", "batch-calibrated", "unparsable", "s"):
+    columns = ("demonstrations", "dpc", "rounds", "sets", "queries", "raw", "contextual", "batch-calibrated")
+    for column in (*columns, "unparsable", "s"):
         table.add_column(column, justify="left" if column == "demonstrations" else "right", no_wrap=True)
     for entry in results["aggregates"]:
         counts = [str(entry[key]) for key in ("dpc", "rounds", "num_sets", "num_queries")]
-        accuracies = [percent(entry["accuracy"]), percent(entry["calibrated_accuracy"])]
+        accuracies = [percent(entry.get(f"{kind}accuracy")) for kind in ("", "contextual_", "calibrated_")]
         table.add_row(
             results["demonstrations"], *counts, *accuracies, str(entry["num_unparsable"]), f"{entry['seconds']:.0f}"
         )
     Console(width=None if sys.stdout.isatty() else 140, soft_wrap=True).print(table)
+    for entry in results["aggregates"]:
+        if entry["dropped_rounds"]:
+            runs = entry["num_sets"] * entry["num_orders"]
+            print(f"dpc {entry['dpc']}: {entry['dropped_rounds']} rounds dropped in {runs} prompts: they did not fit")
+
+
+def report_failures(runs: list) -> bool:
+    """Says on standard error how many queries failed, if any did. Returns whether some did."""
+    failed = sum(int(run.prediction.failed_Q.sum()) for run in runs)
+    lines = [line for run in runs for line in run.prediction.failures]
+    if not failed and not lines:
+        return False
+    for line in lines[:SHOWN_FAILURES]:
+        print(line, file=sys.stderr)
+    if len(lines) > SHOWN_FAILURES:
+        print(f"... and {len(lines) - SHOWN_FAILURES} more", file=sys.stderr)
+    total = sum(len(run.prediction.predictions_Q) for run in runs)
+    print(f"{failed} of {total} queries failed; start the same command again to retry them", file=sys.stderr)
+    return True
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -131,44 +184,68 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="ddg-hf evaluate-icl",
         description="Measure what demonstrations are worth in the prompt of a language model.",
     )
-    data_arguments, model_arguments, learner_arguments, arguments, run_arguments = parser.parse(argv)
-    output_dir = check_output_dir(run_arguments.output_dir, run_arguments.overwrite, "evaluate-icl")
+    all_arguments = parser.parse(argv)
+    data_arguments, model_arguments, learner_arguments, arguments, run_arguments = all_arguments
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("evaluate-icl runs in one process: start it with python, or with --num_processes 1")
+    # a server has names of its own
+    model = model_arguments.model if arguments.base_url else resolve_model(model_arguments.model)
+    if model != model_arguments.model:
+        print(f"'{model_arguments.model}' is {model}", flush=True)
 
     from ddg_hf.data.rows import fingerprints
     from ddg_hf.evaluation.demonstrations import balanced_sample, to_demonstrations
-    from ddg_hf.evaluation.results import write_results
+    from ddg_hf.evaluation.icl_jobs import (
+        default_output_dir,
+        fill_context,
+        fills_context,
+        fingerprint_content,
+        make_jobs,
+    )
+    from ddg_hf.evaluation.icl_results import write_results
+    from ddg_hf.evaluation.partial_runs import PartialRuns, files_of, fingerprint
 
+    task = data_arguments.task or Path(data_arguments.dataset or "task").stem
+    output_dir = run_arguments.output_dir or default_output_dir(task, model_arguments.model, arguments)
+    output_dir = check_output_dir(output_dir, run_arguments.overwrite, "evaluate-icl")
     spec, data = data_arguments.load(seed=run_arguments.seed)
-    queries = _split(data, arguments.split)
-    query_ids = balanced_sample(queries["label"], arguments.test_number, run_arguments.seed, spec.num_labels)
-    sampled = to_demonstrations(queries.select(query_ids), spec)
+    rows = _split(data, arguments.split)
+    query_ids = balanced_sample(rows["label"], arguments.test_number, run_arguments.seed, spec.num_labels)
+    queries, references = zip(*to_demonstrations(rows.select(query_ids), spec), strict=True)
     sets = demonstration_sets(arguments, learner_arguments, spec, data, run_arguments.seed)
-    jobs = prompt_orders(arguments, sets, spec.num_labels, run_arguments.seed)
-    evaluator = load_evaluator(model_arguments, arguments, spec)
-    for *_, demonstrations in jobs:
-        evaluator.check_context(demonstrations, [texts for texts, _ in sampled])
-    output_dir.mkdir(parents=True, exist_ok=True)
+    jobs = make_jobs(arguments, sets, spec.num_labels, queries, run_arguments.seed)
+    data_fingerprints = fingerprints(data)
+    content = fingerprint_content(all_arguments, spec, data_fingerprints, query_ids, jobs)
+    partial = PartialRuns(output_dir, fingerprint(content | {"model": [model, files_of(model)]}))
+    journal = partial.directory / "answers.jsonl"
+    evaluator, dtype = load_evaluator(model, model_arguments, arguments, spec, journal)
+    if fills_context(arguments):
+        jobs = fill_context(jobs, evaluator, queries)
+
+    if run_arguments.overwrite:
+        partial.remove_others()
+    runs = run_all(evaluator, jobs, queries, partial, run_arguments.seed)
     (output_dir / METADATA_FILE).unlink(missing_ok=True)  # from here on, the old results are not whole
-    runs = evaluate(evaluator, jobs, [texts for texts, _ in sampled], run_arguments.seed)
     results = write_results(
         output_dir,
         runs,
         query_ids,
-        [label for _, label in sampled],
+        references,
         spec,
-        model=model_arguments.model,
-        dtype=str(evaluator.model.dtype).removeprefix("torch."),
+        model=model,
+        dtype=dtype,
+        backend="server" if arguments.base_url else "vllm" if arguments.vllm else "transformers",
         demonstrations=arguments.distilled or arguments.demonstrations,
         split=arguments.split,
-        scoring=arguments.scoring,
         seed=run_arguments.seed,
+        **{name: getattr(arguments, name) for name in RECORDED},
     )
-    all_arguments = [data_arguments, model_arguments, learner_arguments, arguments, run_arguments]
-    record = run_metadata("evaluate-icl", all_arguments, task=spec.name, data_fingerprint=fingerprints(data))
-    write_json(output_dir / METADATA_FILE, record)
     report(results)
+    if report_failures(runs):
+        return 1
+    record = run_metadata("evaluate-icl", all_arguments, task=spec.name, data_fingerprint=data_fingerprints)
+    write_json(output_dir / METADATA_FILE, record | {"model": model})
+    partial.remove()
     print(f"results: {output_dir / 'results.json'}")
     return 0
 

@@ -30,6 +30,8 @@ class TaskSpec:
         field_names: What the prompt calls each text column.
         answer_name: What the prompt calls the label.
         label_words: How the prompt writes each label; `label_names` unless given.
+        prompt_template: Jinja2 template of a row in the prompt, or `None` for one line for each field and the label;
+            see [`~ddg_hf.evaluation.icl.prompts.PromptTemplate`].
         description: Noun phrase for one text, used in verbal prefixes such as "negative movie review: ".
     """
 
@@ -49,6 +51,7 @@ class TaskSpec:
     field_names: tuple[str, ...] = ("Text",)
     answer_name: str = "Label"
     label_words: tuple[str, ...] = ()
+    prompt_template: str | None = None
     description: str = "text"
 
     def __post_init__(self):

@@ -7,8 +7,12 @@ from typing import ClassVar
 
 from ..errors import UserError, closest
 
-REAL_ROWS = ("random", "balanced", "k_centers")
-KINDS = ("zero_shot", *REAL_ROWS)
+# Rows of the training split that make a set, and those that are retrieved for each query by itself.
+REAL_ROWS = ("random", "balanced", "k_centers", "herding")
+RETRIEVED = ("bm25", "topk")
+KINDS = ("zero_shot", *REAL_ROWS, *RETRIEVED)
+NEEDS_ENCODER = ("k_centers", "herding", "topk")
+JSON_SUFFIXES = (".json", ".jsonl")
 
 
 @dataclass
@@ -18,14 +22,16 @@ class DemonstrationArguments:
 
     Parameters:
         distilled (`str`, *optional*):
-            Directory or Hub id of distilled sets; all sets of each configuration are evaluated.
+            Directory or Hub id of distilled sets, all sets of each configuration of which are evaluated; or a file of
+            JSON lines, with the text columns of the task, `label` (name or id) and, for more than one set, `set`.
         demonstrations (`str`, *optional*, defaults to `"balanced"` without `distilled`):
             Rows of the training split instead: `balanced` (as many of each class, at random), `random` (at random
-            whatever their class), or `k_centers` (the most typical rows of each class by the embeddings of
-            `--learner`). A directory or Hub id is taken for `distilled`.
+            whatever their class), `k_centers` (the most typical rows of each class by the embeddings of `--learner`)
+            or `herding` (rows of each class whose mean embedding is nearest to that of the class; one set). A
+            directory, a Hub id or a file is taken for `distilled`.
         dpc (`list[int]`, *optional*):
-            Rows per class. Of distilled sets, which configurations to evaluate (default: all there are); of training
-            rows, how many to draw (default: 5).
+            Rows per class. Of distilled sets, which configurations to evaluate (default: all there are); of a file,
+            how many rows of each class to take (default: all); of training rows, how many to draw (default: 5).
         num_sets (`int`, *optional*):
             Number of sets: the first so many distilled sets (default: all), or draws of training rows (default: 5).
         split (`str`, *optional*, defaults to `"validation"`): Split that the test rows come from.
@@ -38,9 +44,12 @@ class DemonstrationArguments:
 
     kinds: ClassVar[tuple[str, ...]] = REAL_ROWS
 
-    distilled: str | None = field(default=None, metadata={"help": "Directory or Hub id of distilled sets."})
+    distilled: str | None = field(
+        default=None, metadata={"help": "Distilled sets: a directory, a Hub id or a file of JSON lines."}
+    )
     demonstrations: str | None = field(
-        default=None, metadata={"help": "balanced, random or k_centers (default: balanced without --distilled)."}
+        default=None,
+        metadata={"help": "balanced, random, k_centers or herding (default: balanced without --distilled)."},
     )
     dpc: list[int] | None = field(
         default=None,
@@ -58,10 +67,13 @@ class DemonstrationArguments:
         if self.distilled is not None and self.demonstrations is not None:
             raise UserError("--distilled and --demonstrations exclude each other: give one of them")
         if self.demonstrations is not None and self.demonstrations not in self.kinds:
-            if not os.path.isdir(self.demonstrations) and "/" not in self.demonstrations:
+            path = os.path.expanduser(self.demonstrations)
+            if path.lower().endswith(JSON_SUFFIXES) and not os.path.exists(path):
+                raise UserError(f"there is no file '{self.demonstrations}' to take demonstrations from")
+            if not os.path.exists(path) and "/" not in self.demonstrations:
                 raise UserError(
                     f"unknown demonstrations '{self.demonstrations}'.{closest(self.demonstrations, self.kinds)} "
-                    f"Give one of {', '.join(self.kinds)}, a directory or a Hub id."
+                    f"Give one of {', '.join(self.kinds)}, a file of JSON lines, a directory or a Hub id."
                 )
             self.distilled, self.demonstrations = self.demonstrations, None
         if self.distilled is None and self.demonstrations is None:

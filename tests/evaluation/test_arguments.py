@@ -4,6 +4,7 @@
 import pytest
 
 from ddg_hf.errors import UserError
+from ddg_hf.evaluation.arguments import KINDS, NEEDS_ENCODER, REAL_ROWS, RETRIEVED
 from ddg_hf.evaluation.icl.config import ICLEvaluationArguments
 from ddg_hf.evaluation.learner import LearnerEvaluationArguments
 
@@ -18,7 +19,7 @@ def test_balanced_rows_unless_sets_are_given(arguments, tmp_path):
 
 
 @both
-@pytest.mark.parametrize("kind", ["balanced", "random", "k_centers"])
+@pytest.mark.parametrize("kind", ["balanced", "random", "k_centers", "herding"])
 def test_kinds_of_rows(arguments, kind):
     assert (arguments(demonstrations=kind).demonstrations, arguments(demonstrations=kind).distilled) == (kind, None)
 
@@ -32,10 +33,28 @@ def test_demonstrations_may_be_a_directory_or_hub_id(arguments, tmp_path, monkey
         assert (given.distilled, given.demonstrations) == (source, None)
 
 
-def test_zero_shot_is_for_prompts_alone():
-    assert ICLEvaluationArguments(demonstrations="zero_shot").demonstrations == "zero_shot"
-    with pytest.raises(UserError, match="unknown demonstrations 'zero_shot'"):
-        LearnerEvaluationArguments(demonstrations="zero_shot")
+@both
+def test_demonstrations_may_be_a_file(arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine.jsonl", "mine.json", "mine.txt", "mine"):
+        (tmp_path / name).write_text("{}")
+        for source in (name, str(tmp_path / name)):
+            given = arguments(demonstrations=source)
+            assert (given.distilled, given.demonstrations) == (source, None)
+    for source in ("nowhere.jsonl", "folder/nowhere.json"):
+        with pytest.raises(UserError, match=f"there is no file '{source}'"):
+            arguments(demonstrations=source)
+
+
+@pytest.mark.parametrize("kind", ["zero_shot", "bm25", "topk"])
+def test_kinds_for_prompts_alone(kind):
+    assert ICLEvaluationArguments(demonstrations=kind).demonstrations == kind
+    with pytest.raises(UserError, match=f"unknown demonstrations '{kind}'"):
+        LearnerEvaluationArguments(demonstrations=kind)
+
+
+def test_kinds_are_told_apart():
+    assert set(KINDS) == {"zero_shot", *REAL_ROWS, *RETRIEVED} and set(NEEDS_ENCODER) < set(KINDS)
 
 
 @both

@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ddg_hf.evaluation.statistics import Interval, crossed_bootstrap, mean_interval, paired_difference
+from ddg_hf.evaluation import statistics
+from ddg_hf.evaluation.metrics import compute_metrics, weighted_metrics
+from ddg_hf.evaluation.statistics import (
+    Interval,
+    crossed_bootstrap,
+    crossed_bootstrap_of,
+    holm,
+    mean_interval,
+    paired_difference,
+    paired_permutation_test,
+)
 
 
 def simulate(rng, num_sets, num_queries, set_sd=0.5, query_sd=1.5, mean=0.8):
@@ -109,3 +119,121 @@ def test_crossed_bootstrap_rejects_other_shapes(shape):
 def test_paired_difference_rejects_other_queries():
     with pytest.raises(ValueError, match="same queries"):
         paired_difference(np.zeros((1, 3)), np.zeros((1, 4)))
+
+
+def test_bootstrap_of_a_mean_is_the_crossed_bootstrap():
+    matrix_SQ = simulate(np.random.default_rng(0), 4, 50)
+    found = crossed_bootstrap_of(lambda weights_RQ: {"accuracy": matrix_SQ @ weights_RQ.T}, 4, 50, seed=3)
+    expected = crossed_bootstrap(matrix_SQ, seed=3)
+    assert found["accuracy"].mean == pytest.approx(expected.mean)
+    # but for the bias, which is nothing but chance
+    assert found["accuracy"].low == pytest.approx(expected.low, abs=0.003)
+    assert found["accuracy"].high - found["accuracy"].low == pytest.approx(expected.high - expected.low)
+
+
+def test_bootstrap_of_a_statistic_that_is_no_mean():
+    """The standard deviation of one sample: scipy's percentiles, moved by scipy's bias."""
+    sample_Q = np.random.default_rng(1).normal(size=80)
+
+    def deviation(weights_RQ):
+        means_R1 = weights_RQ @ sample_Q[:, None]
+        return {"sd": np.sqrt(((sample_Q - means_R1) ** 2 * weights_RQ).sum(1))[None]}
+
+    found = crossed_bootstrap_of(deviation, 1, 80, num_replicates=10_000)["sd"]
+    result = stats.bootstrap((sample_Q,), np.std, n_resamples=10_000, method="percentile", rng=0)
+    bias = result.bootstrap_distribution.mean() - sample_Q.std()
+    assert found.mean == pytest.approx(sample_Q.std())
+    assert [found.low, found.high] == pytest.approx(np.array(result.confidence_interval) - bias, abs=0.01)
+
+
+def test_bootstrap_of_macro_f1_covers_the_truth():
+    """Of 40 labels with 4 queries each: the plain percentiles lie too low."""
+    rng = np.random.default_rng(0)
+    skill_K = rng.uniform(0.2, 0.9, 40)
+
+    def draw(per_label):
+        references_Q = np.repeat(np.arange(40), per_label)
+        right_Q = rng.random(len(references_Q)) < skill_K[references_Q]
+        return np.where(right_Q, references_Q, rng.integers(40, size=len(references_Q))), references_Q
+
+    truth = compute_metrics(["macro_f1"], *draw(5000), 40)["macro_f1"]
+    covered = plain = 0
+    for trial in range(100):
+        predictions_Q, references_Q = draw(4)
+        replicates = []
+
+        def macro_f1(weights_RQ, predictions_Q=predictions_Q, references_Q=references_Q, replicates=replicates):
+            values_R = weighted_metrics(predictions_Q, references_Q, 40, weights_RQ)["macro_f1"]
+            replicates += values_R.tolist()
+            return {"macro_f1": values_R[None]}
+
+        interval = crossed_bootstrap_of(macro_f1, 1, 160, num_replicates=300, seed=trial)["macro_f1"]
+        covered += interval.low <= truth <= interval.high
+        low, high = np.quantile(replicates, [0.025, 0.975])
+        plain += low <= truth <= high
+    assert covered >= 85 and plain < covered - 10
+
+
+def test_chunks_do_not_change_an_interval(monkeypatch):
+    a_SQ, b_TQ = (simulate(np.random.default_rng(seed), 3, 40) for seed in (0, 1))
+    whole = crossed_bootstrap(a_SQ), paired_difference(a_SQ, b_TQ)
+    monkeypatch.setattr(statistics, "_CHUNK_SIZE", 40 * 7)
+    for before, after in zip(whole, (crossed_bootstrap(a_SQ), paired_difference(a_SQ, b_TQ)), strict=True):
+        assert after.as_dict() == pytest.approx(before.as_dict(), abs=1e-12)
+
+
+def scipy_p_value(difference_Q, **options):
+    return stats.permutation_test(
+        (difference_Q,), np.mean, permutation_type="samples", alternative="two-sided", **options
+    ).pvalue
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_exact_permutation_test_equals_scipy(seed):
+    difference_Q = np.random.default_rng(seed).normal(0.3, 1, 11)
+    expected = scipy_p_value(difference_Q, n_resamples=np.inf)
+    assert paired_permutation_test(difference_Q) == pytest.approx(expected)
+
+
+def test_exact_permutation_test_with_ties_and_zeros():
+    difference_Q = np.array([0.2, 0.0, 0.2, -0.2, 0.4, 0.0, 0.2])
+    expected = scipy_p_value(difference_Q, n_resamples=np.inf)
+    assert paired_permutation_test(difference_Q) == pytest.approx(expected)
+    assert paired_permutation_test(np.repeat(difference_Q, [1, 90, 1, 1, 1, 900, 1])) == pytest.approx(expected)
+    assert paired_permutation_test([1.0, 1.0, 1.0]) == pytest.approx(2 / 2**3)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.05, 0.1])
+def test_random_permutations_come_near_to_scipy(shift):
+    difference_Q = np.random.default_rng(5).choice([-1, -0.5, 0, 0.5, 1], 300) + shift
+    expected = scipy_p_value(difference_Q, n_resamples=20_000, rng=np.random.default_rng(0))
+    assert paired_permutation_test(difference_Q, 20_000) == pytest.approx(expected, abs=0.02)
+
+
+def test_permutation_p_value_is_never_zero():
+    assert paired_permutation_test(np.ones(50), 999) == 1 / 1000
+    assert paired_permutation_test(np.zeros(50)) == 1.0
+    with pytest.raises(ValueError, match="at least one"):
+        paired_permutation_test([])
+
+
+def test_permutation_test_rejects_as_often_as_it_says():
+    """Without a difference, p < 0.1 happens in about 10 % of the cases."""
+    rng = np.random.default_rng(0)
+    p_values = [paired_permutation_test(rng.choice([-1.0, 0.0, 1.0], 60), 400, seed) for seed in range(400)]
+    assert 0.05 < np.mean(np.array(p_values) < 0.1) < 0.14
+
+
+def test_permutations_in_chunks(monkeypatch):
+    difference_Q = np.random.default_rng(0).normal(0.1, 1, 100)
+    monkeypatch.setattr(statistics, "_CHUNK_SIZE", 100 * 7)
+    expected = scipy_p_value(difference_Q, n_resamples=5_000, rng=np.random.default_rng(0))
+    assert paired_permutation_test(difference_Q, 5_000) == pytest.approx(expected, abs=0.03)
+
+
+def test_holm_by_hand():
+    # sorted 0.01, 0.02, 0.03, 0.5 times 4, 3, 2, 1, never falling
+    assert holm([0.03, 0.01, 0.5, 0.02]) == pytest.approx([0.06, 0.04, 0.5, 0.06])
+    assert holm([0.4, 0.9]) == pytest.approx([0.8, 0.9])
+    assert holm([0.6, 0.9]) == pytest.approx([1.0, 1.0])
+    assert holm([0.2]) == [0.2] and holm([]) == []

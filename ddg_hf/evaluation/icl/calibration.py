@@ -15,6 +15,51 @@ def log_normalize(logprobs_QK: np.ndarray) -> np.ndarray:
     return logprobs_QK - highest_Q1 - np.log(np.exp(logprobs_QK - highest_Q1).sum(axis=1, keepdims=True))
 
 
+def ties(scores_QK: np.ndarray) -> np.ndarray:
+    """
+    Returns for each query, shape [Q], whether its two best labels have exactly the same score; of them the one with
+    the lower id is predicted (`argmax`). A row of NaN is no tie.
+    """
+    scores_QK = np.asarray(scores_QK)
+    if scores_QK.shape[1] < 2:
+        return np.zeros(len(scores_QK), dtype=bool)
+    best_Q2 = np.sort(scores_QK, axis=1)[:, -2:]  # NaN sorts last, and equals nothing
+    return best_Q2[:, 0] == best_Q2[:, 1]
+
+
+def length_normalize(logprobs_QK: np.ndarray, label_tokens_K: np.ndarray) -> np.ndarray:
+    """
+    Divides each label's log-probability by its number of tokens, so that long label names are not at a disadvantage.
+
+    Args:
+        logprobs_QK: Log-probability of all tokens of each label, nats, shape [queries, labels].
+        label_tokens_K: Number of tokens of each label.
+
+    Returns:
+        Mean log-probability of a token of each label, shape [queries, labels]; no longer those of a distribution.
+    """
+    return np.asarray(logprobs_QK, dtype=np.float64) / np.maximum(np.asarray(label_tokens_K), 1)
+
+
+def contextual_calibrate(logprobs_QK: np.ndarray, prior_K: np.ndarray) -> np.ndarray:
+    """
+    Contextual calibration: divides each label's probability by its probability behind queries without content.
+
+    Unlike batch calibration it depends on no other query; but the correction is no better than those queries are free
+    of content. Zhao et al., "Calibrate Before Use: Improving Few-Shot Performance of Language Models", ICML 2021,
+    section 5: the diagonal W with b = 0.
+
+    Args:
+        logprobs_QK: Log-probabilities of the labels in nats, shape [queries, labels].
+        prior_K: Log of the mean probability of each label behind content-free queries, shape [K]; or [Q, K], where
+            every query has a prompt of its own. A constant in it changes nothing.
+
+    Returns:
+        Calibrated log-probabilities of shape [queries, labels], normalised over the labels.
+    """
+    return log_normalize(log_normalize(logprobs_QK) - np.asarray(prior_K, dtype=np.float64))
+
+
 def batch_calibrate(logprobs_QK: np.ndarray) -> np.ndarray:
     """
     Batch Calibration: divides each label's probability by its mean over the queries.

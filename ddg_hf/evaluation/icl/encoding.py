@@ -30,7 +30,12 @@ class EncodedPrompts:
     @property
     def longest(self) -> int:
         """Length in tokens of the longest prompt with its longest label."""
-        return len(self.prefix) + max(map(len, self.queries)) + max(map(len, self.labels), default=0)
+        return self.longest_prompt + max(map(len, self.labels), default=0)
+
+    @property
+    def longest_prompt(self) -> int:
+        """Length in tokens of the longest prompt, without a label."""
+        return len(self.prefix) + max(map(len, self.queries))
 
 
 def leading_special_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -43,14 +48,19 @@ def leading_special_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return []
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[np.ndarray]:
+def encode(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], with_special_tokens: bool = False
+) -> list[np.ndarray]:
     """
     Tokenises whole prompts: BOS if the tokenizer adds one, and never an EOS, which would end the prompt.
 
-    Names of special tokens inside a text are split like any other text.
+    Names of special tokens inside a text are split like any other text, unless `with_special_tokens`: then they are
+    those tokens, and nothing is added, since a chat template has written all of them.
     """
-    start = leading_special_ids(tokenizer)
-    rows = tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
+    start = [] if with_special_tokens else leading_special_ids(tokenizer)
+    rows = tokenizer(
+        list(texts), add_special_tokens=False, split_special_tokens=not with_special_tokens, verbose=False
+    )["input_ids"]
     return [np.asarray(start + list(ids), dtype=np.int64) for ids in rows]
 
 
@@ -68,22 +78,26 @@ def _starts_with(ids: np.ndarray, start: np.ndarray) -> bool:
     return len(ids) >= len(start) and bool((ids[: len(start)] == start).all())
 
 
-def _tail(tokenizer: PreTrainedTokenizerBase, before: str, after: str) -> list[int]:
-    """Tokens that `after` adds when it is written behind `before`."""
-    start, whole = encode(tokenizer, [before, before + after])
-    if not _starts_with(whole, start):
-        raise UserError(
-            f"the tokenizer joins {after!r} with the end of the prompt, so labels cannot be scored by likelihood; "
-            "pass --scoring generate"
-        )
-    return whole[len(start) :].tolist()
+def _tails(
+    tokenizer: PreTrainedTokenizerBase, before: Sequence[str], after: Sequence[str], special
+) -> list[list[int]]:
+    """Tokens that each of `after` adds when it is written behind the text of `before` in its place."""
+    starts = encode(tokenizer, before, special)
+    wholes = encode(tokenizer, [a + b for a, b in zip(before, after, strict=True)], special)
+    for start, whole, text in zip(starts, wholes, after, strict=True):
+        if not _starts_with(whole, start):
+            raise UserError(
+                f"the tokenizer joins {text!r} with the end of the prompt, so labels cannot be scored by likelihood; "
+                "pass --scoring generate"
+            )
+    return [whole[len(start) :].tolist() for start, whole in zip(starts, wholes, strict=True)]
 
 
 def _label_ids(
-    tokenizer: PreTrainedTokenizerBase, prompt: str, continuations: Sequence[str], terminator: str
+    tokenizer: PreTrainedTokenizerBase, prompt: str, continuations: Sequence[str], terminator: str, special: bool
 ) -> tuple[list[list[int]], bool]:
     """Tokens of each label behind `prompt`, and whether the newline had to be added; see `score_labels`."""
-    labels = [_tail(tokenizer, prompt, continuation) for continuation in continuations]
+    labels = _tails(tokenizer, [prompt] * len(continuations), continuations, special)
     for i, ids in enumerate(labels):
         if not ids:
             raise UserError(f"the tokenizer makes no tokens of label {i} ({continuations[i]!r})")
@@ -92,21 +106,27 @@ def _label_ids(
             raise UserError(f"the tokenizer makes the same tokens of labels {twin!r} and {continuations[i]!r}")
     nested = any(a is not b and b[: len(a)] == a for a in labels for b in labels)
     if nested:
-        ends = [_tail(tokenizer, prompt + continuation, terminator)[:1] for continuation in continuations]
-        labels = [ids + end for ids, end in zip(labels, ends, strict=True)]
+        answered = [prompt + continuation for continuation in continuations]
+        ends = _tails(tokenizer, answered, [terminator] * len(answered), special)
+        labels = [ids + end[:1] for ids, end in zip(labels, ends, strict=True)]
     return labels, nested
 
 
 def _check_labels(
-    tokenizer: PreTrainedTokenizerBase, queries: Sequence[str], continuations: Sequence[str], labels: list[list[int]]
+    tokenizer: PreTrainedTokenizerBase,
+    queries: Sequence[str],
+    continuations: Sequence[str],
+    labels: list[list[int]],
+    special: bool,
 ) -> None:
     """
     The labels' tokens come from the first query. Prompts end alike, so they should be the same for all: this makes
     sure, cheaply, with one label for each query, behind the query alone.
     """
     chosen = [i % len(continuations) for i in range(len(queries))]
-    starts = encode(tokenizer, queries)
-    wholes = encode(tokenizer, [query + continuations[label] for query, label in zip(queries, chosen, strict=True)])
+    starts = encode(tokenizer, queries, special)
+    answered = [query + continuations[label] for query, label in zip(queries, chosen, strict=True)]
+    wholes = encode(tokenizer, answered, special)
     for query, label, start, whole in zip(queries, chosen, starts, wholes, strict=True):
         if not np.array_equal(whole, np.concatenate([start, labels[label]])):
             raise UserError(
@@ -121,6 +141,7 @@ def encode_prompts(
     queries: Sequence[str],
     continuations: Sequence[str] = (),
     terminator: str = "\n\n",
+    with_special_tokens: bool = False,
 ) -> EncodedPrompts:
     """
     Tokenises prompts so that the parts, put together, are the tokens of the whole text.
@@ -135,6 +156,7 @@ def encode_prompts(
         continuations: Text of each label, such as `" positive"`.
         terminator: Text that follows a label in a prompt. Only its first token counts, and only where the tokens of
             one label begin with those of another.
+        with_special_tokens: Whether names of special tokens in the texts are those tokens; see [`encode`].
 
     Raises:
         UserError: there is no query; or a label has no tokens, has the tokens of another one, or is joined with the
@@ -142,12 +164,16 @@ def encode_prompts(
     """
     if not queries:
         raise UserError("there are no queries to evaluate")
-    rows = encode(tokenizer, [prefix + query for query in queries])
+    rows = encode(tokenizer, [prefix + query for query in queries], with_special_tokens)
+    if not all(map(len, rows)):
+        raise UserError("a prompt has no tokens: give demonstrations or an --instruction, or name the fields")
     shared = min(common_prefix_length(rows), min(map(len, rows)) - 1)
     labels, nested = [], False
     if continuations:
-        labels, nested = _label_ids(tokenizer, prefix + queries[0], continuations, terminator)
-        _check_labels(tokenizer, queries, continuations, [ids[:-1] for ids in labels] if nested else labels)
+        prompt = prefix + queries[0]
+        labels, nested = _label_ids(tokenizer, prompt, continuations, terminator, with_special_tokens)
+        bare = [ids[:-1] for ids in labels] if nested else labels
+        _check_labels(tokenizer, queries, continuations, bare, with_special_tokens)
     return EncodedPrompts(
         prefix=rows[0][:shared].tolist(),
         queries=[row[shared:].tolist() for row in rows],

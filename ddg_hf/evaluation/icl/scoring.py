@@ -2,137 +2,29 @@
 """
 Scores the labels of many queries behind one prefix of demonstrations, which the model reads only once.
 
-Shape letters: Q queries; K labels; B rows of a batch; T new tokens of a row; S all tokens of a row, those in the cache
-included; N positions of a row at which logits are needed; V vocabulary.
+Shape letters: Q queries; K labels; B rows of a batch; V vocabulary.
 """
 
-import contextlib
-import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+from ddg_hf.data.samplers import length_sorted_batches
 from ddg_hf.errors import UserError
 
+from .backend import Progress
 from .encoding import EncodedPrompts, context_length, encode_prompts
+from .label_trie import LabelTrie, find_best, score_all
+from .reading import ExpandedRows, Rows, is_plain, prefill
+from .shared_prefix import SharedPrefix, SharedRows, can_share
 
 DEFAULT_TOKEN_BUDGET = 16384
 # More rows are no faster, and each needs a row of logits as wide as the vocabulary.
 MAX_ROWS = 64
-Progress = Callable[[int], None]
-
-
-@contextlib.contextmanager
-def _head_only_at(model: PreTrainedModel, positions_BN: torch.Tensor) -> Iterator[list[bool]]:
-    """
-    Applies the model's output layer at `positions_BN` of each row only.
-
-    The hidden states are picked as they enter the output layer, so that whatever a model does with its logits
-    afterwards (soft-capping, scaling) still happens. `logits_to_keep` would need the same positions in all rows.
-    """
-    done: list[bool] = []
-
-    def pick(module, args):
-        done.append(True)
-        hidden_BTH = args[0]
-        index_BN1 = positions_BN.unsqueeze(-1).expand(-1, -1, hidden_BTH.shape[-1])
-        return (hidden_BTH.gather(1, index_BN1), *args[1:])
-
-    handle = model.get_output_embeddings().register_forward_pre_hook(pick)
-    try:
-        yield done
-    finally:
-        handle.remove()
-
-
-def _forward(
-    model: PreTrainedModel,
-    cache: DynamicCache,
-    ids_BT: torch.Tensor,
-    mask_BS: torch.Tensor,
-    positions_BT: torch.Tensor,
-    at_BN: torch.Tensor,
-) -> torch.Tensor:
-    """Reads `ids_BT` behind the cache, which grows by them; returns float32 log-probabilities [B, N, V] at `at_BN`."""
-    with _head_only_at(model, at_BN) as done:
-        logits = model(
-            input_ids=ids_BT,
-            attention_mask=mask_BS,
-            position_ids=positions_BT,
-            past_key_values=cache,
-            use_cache=True,
-        ).logits
-    if not done:  # the model applies its output layer in some other way
-        logits = logits.gather(1, at_BN.unsqueeze(-1).expand(-1, -1, logits.shape[-1]))
-    logprobs_BNV = logits.float().log_softmax(-1)
-    if logprobs_BNV.isnan().any():
-        raise UserError("the model returns NaN logits; try --dtype float32 or another --attn_implementation")
-    return logprobs_BNV
-
-
-def _prefill(model: PreTrainedModel, prefix: Sequence[int]) -> DynamicCache:
-    cache = DynamicCache(config=model.config)
-    if prefix:
-        ids_1P = torch.tensor([prefix], device=model.device)
-        positions_1P = torch.arange(len(prefix), device=model.device)[None]
-        _forward(model, cache, ids_1P, torch.ones_like(ids_1P), positions_1P, positions_1P[:, -1:])
-    return cache
-
-
-def _is_plain(cache: DynamicCache) -> bool:
-    return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in cache.layers)
-
-
-def _fork(cache: DynamicCache, rows: int = 1) -> DynamicCache:
-    """
-    Returns a cache that continues `cache` in `rows` times as many rows and leaves the original as it is.
-
-    Plain layers replace their tensors when they grow, so the copy shares them and repeats the rows without memory.
-    """
-    if not _is_plain(cache):
-        fork = copy.deepcopy(cache)
-        if rows > 1:
-            fork.batch_repeat_interleave(rows)
-        return fork
-    fork = copy.copy(cache)
-    fork.layers = [copy.copy(layer) for layer in cache.layers]
-    for layer in fork.layers:
-        if rows > 1 and layer.is_initialized:
-            layer.keys = layer.keys.expand(rows, -1, -1, -1)
-            layer.values = layer.values.expand(rows, -1, -1, -1)
-    return fork
-
-
-def _keep_whole_window(cache: DynamicCache) -> None:
-    """Makes sliding layers keep what they would drop: with padding at the end, the window still needs it."""
-    for layer in cache.layers:
-        if isinstance(layer, DynamicSlidingWindowLayer):
-            layer.activate_past_recording()
-
-
-def _roll(states_BHSD: torch.Tensor, shift_B: torch.Tensor) -> torch.Tensor:
-    """Rolls row b along its third dimension to the right by `shift_B[b]`."""
-    length = states_BHSD.shape[2]
-    index_BS = (torch.arange(length, device=states_BHSD.device) - shift_B[:, None]) % length
-    return states_BHSD.gather(2, index_BS[:, None, :, None].expand_as(states_BHSD))
-
-
-def _align_right(cache: DynamicCache, padding_B: torch.Tensor) -> None:
-    """
-    Moves the padding of each row from its end to its beginning, where it lies outside any sliding window that a
-    continuation of the row looks through.
-    """
-    for layer in cache.layers:
-        if not layer.is_initialized:
-            continue
-        keep = -layer.sliding_window + 1 if isinstance(layer, DynamicSlidingWindowLayer) else 0
-        layer.keys = _roll(layer.keys, padding_B)[:, :, keep:]
-        layer.values = _roll(layer.values, padding_B)[:, :, keep:]
-        if keep:
-            layer.record_past = False
+# A processor is as fast with these as with more, and padding costs it time.
+CPU_TOKENS, CPU_MAX_PADDING = 2048, 64
 
 
 def _batches(lengths: Sequence[int], fixed: int, token_budget: int, equal: bool) -> list[list[int]]:
@@ -156,93 +48,105 @@ def _batches(lengths: Sequence[int], fixed: int, token_budget: int, equal: bool)
     return batches
 
 
-class _QueryBatch:
-    """Rows that have been read up to the end of their queries, and that can be continued if `continued`."""
-
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        prefill: DynamicCache,
-        prefix_length: int,
-        rows: list[list[int]],
-        continued: bool,
-    ):
-        self.model = model
-        lengths_B = torch.tensor([len(row) for row in rows], device=model.device)
-        longest = int(lengths_B.max())
-        # Padding is on the right, where causal attention keeps it from the tokens that count; any id will do.
-        ids_BT = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=model.device)
-        steps_T = torch.arange(longest, device=model.device)
-        real_BT = (steps_T < lengths_B[:, None]).long()
-        self.mask_BS = torch.cat([real_BT.new_ones(len(rows), prefix_length), real_BT], dim=1)
-        self.next_B = prefix_length + lengths_B
-        self.cache = _fork(prefill, len(rows))
-        align = continued and bool((lengths_B < longest).any())
-        if align:
-            _keep_whole_window(self.cache)
-        positions_BT = (prefix_length + steps_T).expand_as(ids_BT)
-        at_B1 = lengths_B[:, None] - 1
-        self.logprobs_BV = _forward(model, self.cache, ids_BT, self.mask_BS, positions_BT, at_B1)[:, 0]
-        if align:
-            _align_right(self.cache, longest - lengths_B)
-            self.mask_BS = _roll(self.mask_BS[:, None, :, None], longest - lengths_B)[:, 0, :, 0]
-
-    def append(self, ids_BT: torch.Tensor, fork: bool) -> torch.Tensor:
-        """
-        Reads the same number of tokens in every row and returns the log-probabilities [B, T, V] after each of them.
-        With `fork` the batch stays as it was, else it has grown.
-        """
-        steps_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device).expand_as(ids_BT)
-        mask_BS = torch.cat([self.mask_BS, torch.ones_like(ids_BT)], dim=1)
-        cache = _fork(self.cache) if fork else self.cache
-        logprobs_BTV = _forward(self.model, cache, ids_BT, mask_BS, self.next_B[:, None] + steps_BT, steps_BT)
-        if not fork:
-            self.mask_BS, self.next_B = mask_BS, self.next_B + ids_BT.shape[1]
-        return logprobs_BTV
-
-    def score(self, label: Sequence[int]) -> torch.Tensor:
-        """Returns the log-probability [B] of the tokens of `label`."""
-        total_B = self.logprobs_BV[:, label[0]]
-        if len(label) > 1:
-            ids_BT = torch.tensor(label[:-1], device=total_B.device).expand(len(total_B), -1)
-            next_T = torch.tensor(label[1:], device=total_B.device)
-            logprobs_BTV = self.append(ids_BT, fork=True)
-            total_B = total_B + logprobs_BTV.gather(2, next_T.expand(len(total_B), -1)[..., None]).sum((1, 2))
-        return total_B
+def _shared_batches(lengths: Sequence[int], token_budget: int, on_cpu: bool) -> list[list[int]]:
+    """The same where the prefix takes no memory for each row."""
+    budget, padding = (min(token_budget, CPU_TOKENS), CPU_MAX_PADDING) if on_cpu else (token_budget, None)
+    batches = length_sorted_batches(lengths, budget, padding)
+    return [rows[start : start + MAX_ROWS] for rows in batches for start in range(0, len(rows), MAX_ROWS)]
 
 
-def _query_batches(
-    model: PreTrainedModel, prompts: EncodedPrompts, new_tokens: int, token_budget: int
-) -> Iterator[tuple[list[int], _QueryBatch]]:
+class KeptPrefix:
+    """
+    What a model has read of a prefix, kept for the next prompts that begin with it.
+
+    Attributes:
+        ids: Tokens of the prefix.
+        cache: The model's cache behind them; `None` as long as nothing has been read.
+    """
+
+    def __init__(self):
+        self.ids: list[int] = []
+        self.cache: DynamicCache | None = None
+
+    def read(self, model: PreTrainedModel, prompts: EncodedPrompts) -> tuple[DynamicCache, EncodedPrompts]:
+        """The cache behind the prefix of `prompts`, and the prompts with that prefix; another prefix is read now."""
+        rows = [prompts.prefix + query for query in prompts.queries]
+        length = len(self.ids)
+        if self.cache is None or any(len(row) <= length or row[:length] != self.ids for row in rows):
+            self.ids, self.cache = prompts.prefix, prefill(model, prompts.prefix)
+            return self.cache, prompts
+        queries = [row[length:] for row in rows]
+        return self.cache, EncodedPrompts(self.ids, queries, prompts.labels, prompts.terminated)
+
+
+def _read(
+    model: PreTrainedModel, prompts: EncodedPrompts, new_tokens: int, token_budget: int, kept: KeptPrefix | None = None
+) -> Iterator[tuple[list[int], Rows]]:
     """Reads the prefix, then yields (row numbers, rows read) for all queries; `new_tokens` may follow each row."""
-    longest = len(prompts.prefix) + max(map(len, prompts.queries)) + new_tokens
+    longest = prompts.longest_prompt + new_tokens
     limit = context_length(model)
     if limit is not None and longest > limit:
         raise UserError(f"the longest prompt has {longest} tokens, but the model's context is {limit}")
-    prefill = _prefill(model, prompts.prefix)
-    continued = new_tokens > 0
-    equal = continued and not _is_plain(prefill)  # a recurrent state has read the padding
+    cache, prompts = (kept or KeptPrefix()).read(model, prompts)
     lengths = [len(query) for query in prompts.queries]
-    for rows in _batches(lengths, len(prompts.prefix) + new_tokens, token_budget, equal):
-        texts = [prompts.queries[row] for row in rows]
-        yield rows, _QueryBatch(model, prefill, len(prompts.prefix), texts, continued)
+    # Where the queries are longer, a prefix for each row is little, and the model's own attention is faster.
+    if len(prompts.prefix) >= max(lengths) and can_share(model):
+        shared = SharedPrefix(cache, len(prompts.prefix))
+        for batch in _shared_batches(lengths, token_budget, model.device.type == "cpu"):
+            yield batch, SharedRows(model, shared, [prompts.queries[row] for row in batch])
+        return
+    equal = new_tokens > 0 and not is_plain(cache)  # a recurrent state has read the padding
+    for batch in _batches(lengths, len(prompts.prefix) + new_tokens, token_budget, equal):
+        texts = [prompts.queries[row] for row in batch]
+        yield batch, ExpandedRows(model, cache, len(prompts.prefix), texts, new_tokens > 0)
 
 
 @torch.inference_mode()
+def _answer(
+    function: Callable[[Rows, LabelTrie], np.ndarray],
+    model: PreTrainedModel,
+    prompts: EncodedPrompts,
+    token_budget: int,
+    progress: Progress | None,
+    kept: KeptPrefix | None = None,
+) -> np.ndarray:
+    """What `function` says of all queries, in their order."""
+    trie = LabelTrie(prompts.labels)
+    order: list[int] = []
+    answers = []
+    for batch, rows in _read(model, prompts, max(map(len, prompts.labels)) - 1, token_budget, kept):
+        order += batch
+        answers.append(function(rows, trie))
+        if progress is not None:
+            progress(len(batch))
+    return np.concatenate(answers)[np.argsort(order)]
+
+
 def score_prompts(
     model: PreTrainedModel,
     prompts: EncodedPrompts,
     token_budget: int = DEFAULT_TOKEN_BUDGET,
     progress: Progress | None = None,
+    kept: KeptPrefix | None = None,
 ) -> np.ndarray:
-    """[`score_labels`] for prompts that are already tokenised. `progress` is told the number of queries done."""
-    logprobs_QK = np.empty((len(prompts.queries), len(prompts.labels)))
-    new_tokens = max(map(len, prompts.labels)) - 1
-    for rows, batch in _query_batches(model, prompts, new_tokens, token_budget):
-        logprobs_QK[rows] = torch.stack([batch.score(label) for label in prompts.labels], dim=1).cpu().numpy()
-        if progress is not None:
-            progress(len(rows))
-    return logprobs_QK
+    """
+    [`score_labels`] for prompts that are already tokenised. `progress` is told the number of queries done, and `kept`
+    spares the reading of a prefix that was read the last time.
+    """
+    return _answer(score_all, model, prompts, token_budget, progress, kept)
+
+
+def best_labels(
+    model: PreTrainedModel,
+    prompts: EncodedPrompts,
+    token_budget: int = DEFAULT_TOKEN_BUDGET,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """
+    The label that [`score_prompts`] scores highest, `[Q]`, found without finishing the others
+    ([`~ddg_hf.evaluation.icl.label_trie.find_best`]): much faster for many labels of many tokens.
+    """
+    return _answer(find_best, model, prompts, token_budget, progress)
 
 
 def score_labels(
@@ -262,8 +166,8 @@ def score_labels(
     *all* labels of the task.
 
     The prefix is read once and its keys and values are shared by all queries, which are read in batches of similar
-    length. If every label is a single token, that is all; otherwise each label is read behind each batch of queries.
-    Scores do not depend on the batches beyond rounding.
+    length. Tokens that labels begin with in common are read once for each query. Scores do not depend on the batches
+    beyond rounding.
 
     Args:
         model: Causal language model in evaluation mode.
@@ -271,7 +175,7 @@ def score_labels(
         prefix: Text before every query: instruction and demonstrations.
         queries: Text of each query, up to where the label has to come.
         continuations: Text of each label, such as `" positive"`.
-        token_budget: Greatest number of tokens in the cache at once, prefix included: rows x tokens of the longest.
+        token_budget: Greatest number of tokens in the cache at once, the prefix included where it cannot be shared.
         terminator: Text that follows a label in the prompt; see [`~ddg_hf.evaluation.icl.encoding.encode_prompts`].
 
     Returns:
@@ -284,10 +188,38 @@ def score_labels(
     return score_prompts(model, prompts, token_budget)
 
 
+# Generation
+
+
 def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
     eos = getattr(model.generation_config, "eos_token_id", None)
     ids = set(eos) if isinstance(eos, (list, tuple)) else {eos}
     return (ids | {tokenizer.eos_token_id}) - {None}
+
+
+def _write_lines(rows: Rows, tokenizer: PreTrainedTokenizerBase, end_ids: set[int], max_new_tokens: int) -> list[str]:
+    """Greedy text behind each row, up to a newline or end token. A row that is finished is dropped."""
+    answers = [""] * len(rows.logits_BV)
+    tokens: list[list[int]] = [[] for _ in answers]
+    open_rows = list(range(len(answers)))
+    for step in range(max_new_tokens):
+        next_B = rows.logits_BV.argmax(-1)
+        kept = []
+        for i, token in enumerate(next_B.tolist()):
+            row = open_rows[i]
+            if token in end_ids:
+                continue
+            tokens[row].append(token)
+            answers[row] = tokenizer.decode(tokens[row], skip_special_tokens=True)
+            if "\n" not in answers[row]:
+                kept.append(i)
+        if not kept or step == max_new_tokens - 1:
+            break
+        if len(kept) < len(open_rows):
+            rows.select(kept)
+            open_rows, next_B = [open_rows[i] for i in kept], next_B[kept]
+        rows.append(next_B)
+    return [answer.split("\n", 1)[0].strip() for answer in answers]
 
 
 @torch.inference_mode()
@@ -298,31 +230,54 @@ def generate_answers(
     max_new_tokens: int,
     token_budget: int = DEFAULT_TOKEN_BUDGET,
     progress: Progress | None = None,
+    end_ids: Iterable[int] = (),
 ) -> list[str]:
-    """[`generate_labels`] for prompts that are already tokenised. `progress` is told the number of queries done."""
+    """
+    [`generate_labels`] for prompts that are already tokenised. `progress` is told the number of queries done; an
+    answer also ends before one of `end_ids`.
+    """
     answers = [""] * len(prompts.queries)
-    end_ids = _end_ids(model, tokenizer)
-    for rows, batch in _query_batches(model, prompts, max_new_tokens, token_budget):
-        tokens: list[list[int]] = [[] for _ in rows]
-        open_rows = set(range(len(rows)))
-        next_B = batch.logprobs_BV.argmax(-1)
-        for step in range(max_new_tokens):
-            for i, token in enumerate(next_B.tolist()):
-                if i not in open_rows:
-                    continue
-                if token in end_ids:
-                    open_rows.discard(i)
-                    continue
-                tokens[i].append(token)
-                answers[rows[i]] = tokenizer.decode(tokens[i], skip_special_tokens=True)
-                if "\n" in answers[rows[i]]:
-                    open_rows.discard(i)
-            if not open_rows or step == max_new_tokens - 1:
-                break
-            next_B = batch.append(next_B[:, None], fork=False)[:, 0].argmax(-1)
+    end_ids = _end_ids(model, tokenizer) | set(end_ids)
+    for batch, rows in _read(model, prompts, max_new_tokens, token_budget):
+        for query, answer in zip(batch, _write_lines(rows, tokenizer, end_ids, max_new_tokens), strict=True):
+            answers[query] = answer
         if progress is not None:
-            progress(len(rows))
-    return [answer.split("\n", 1)[0].strip() for answer in answers]
+            progress(len(batch))
+    return answers
+
+
+def _walk(rows: Rows, trie: LabelTrie) -> np.ndarray:
+    """The label that greedy generation writes behind each row if it may write nothing but labels."""
+    found = np.full(len(rows.logits_BV), -1)
+    nodes = {row: 0 for row in range(len(found))}
+    while nodes:
+        for i, (row, node) in enumerate(list(nodes.items())):
+            tokens = list(trie.children[node])
+            nodes[row] = trie.children[node][tokens[int(rows.logits_BV[i, tokens].argmax())]]
+        kept = [i for i, node in enumerate(nodes.values()) if node not in trie.label_at]
+        found[[row for row, node in nodes.items() if node in trie.label_at]] = [
+            trie.label_at[node] for node in nodes.values() if node in trie.label_at
+        ]
+        nodes = {row: node for row, node in nodes.items() if node not in trie.label_at}
+        if nodes:
+            if len(kept) < len(rows.logits_BV):
+                rows.select(kept)
+            rows.append(torch.tensor([trie.tokens[node] for node in nodes.values()], device=rows.logits_BV.device))
+    return found
+
+
+def generate_constrained(
+    model: PreTrainedModel,
+    prompts: EncodedPrompts,
+    token_budget: int = DEFAULT_TOKEN_BUDGET,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """
+    The label that greedy generation writes behind each query if only tokens that continue a label are allowed, `[Q]`.
+
+    Not always the most likely label: greedy generation cannot go back to a first token that it has passed over.
+    """
+    return _answer(_walk, model, prompts, token_budget, progress)
 
 
 def generate_labels(
@@ -344,7 +299,7 @@ def generate_labels(
         prefix: Text before every query: instruction and demonstrations.
         queries: Text of each query, up to where the label has to come.
         max_new_tokens: Longest answer, in tokens.
-        token_budget: Greatest number of tokens in the cache at once, prefix included: rows x tokens of the longest.
+        token_budget: As in [`score_labels`].
 
     Returns:
         The first line of each answer, stripped, in the order of the queries.

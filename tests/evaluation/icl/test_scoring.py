@@ -8,6 +8,7 @@ import torch
 from ddg_hf.errors import UserError
 from ddg_hf.evaluation.icl import generate_labels, score_labels
 from ddg_hf.evaluation.icl.scoring import _batches
+from ddg_hf.evaluation.icl.shared_prefix import can_share
 from tests.evaluation.icl.helpers import (
     DEMONSTRATIONS,
     QUERIES,
@@ -109,15 +110,18 @@ def test_soft_capped_logits(tiny_tokenizer):
 def test_output_layer_sees_only_the_positions_needed(tiny_tokenizer):
     model = make_model("gemma3", tiny_tokenizer)
     shapes = []
+    assert can_share(model)  # asked once, with forward passes of its own
     hook = model.lm_head.register_forward_hook(lambda module, args, output: shapes.append(tuple(output.shape[:2])))
     score_labels(model, tiny_tokenizer, PREFIX, QUERIES, LABELS["one_token"])
     hook.remove()
-    assert shapes == [(1, 1), (len(QUERIES), 1)]
+    assert shapes[0] == (1, 1) and {positions for _, positions in shapes} == {1}
+    assert sum(rows for rows, _ in shapes[1:]) == len(QUERIES)
 
 
 def test_prefix_is_read_once(tiny_tokenizer):
     model = make_model("llama", tiny_tokenizer)
     read = []
+    assert can_share(model)
     hook = model.model.embed_tokens.register_forward_hook(lambda module, args, output: read.append(args[0].numel()))
     score_labels(model, tiny_tokenizer, PREFIX, QUERIES, LABELS["one_token"], token_budget=1)
     hook.remove()
