@@ -9,13 +9,15 @@ queries of the validation split. The sides take turns in one process:
 
 - plain: one query at a time, the whole prompt, `generate` of 10 tokens;
 - ours: [`~ddg_hf.evaluation.icl.ICLEvaluator`] on `--queries` queries at once, the prefix read anew each time;
-- lm_eval: lm-evaluation-harness' `hf` model on the same prompts and labels (`pip install lm_eval==0.4.13`; left out
-  with a note if it is not there).
+- lm_eval: lm-evaluation-harness' `hf` model on the same prompts and labels (`pip install lm_eval==0.4.13`; without it
+  leave the part out with `--parts cases limit memory`).
 
 `ratios.<task>_r<rounds>_<scoring>` are seconds a query, plain over ours, of medians. `predictions_equal` says whether
-our predictions are those of the same scoring without a cache, on the queries of `--checked`. `fraction_of_limit`: 2 x
-parameters outside the embeddings x tokens of queries and labels without padding, over the rate of matrix products of
-the model's shapes measured in the same run, over the time of SST-2's likelihood with 5 rounds, prefix left out.
+our predictions are those of the same scoring without a cache: of `--checked` queries, of one where there are many
+labels (and then its two best labels only), and with `generate` of those that the plain side has answered.
+`fraction_of_limit`: 2 x parameters outside the embeddings x tokens of queries and labels without padding, over the
+rate of matrix products of the model's shapes measured in the same run, over the time of SST-2's likelihood with
+5 rounds, prefix left out.
 `memory_ratio_16k`: peak memory of a process that answers 500 queries behind 16,384 tokens over that of one that only
 reads these. Prints one JSON object.
 """
@@ -36,7 +38,7 @@ from report import print_result
 from ddg_hf.configs import ICLModelArguments
 from ddg_hf.data.loading import load_data
 from ddg_hf.evaluation.demonstrations import balanced_sample, select_sets, to_demonstrations
-from ddg_hf.evaluation.icl import ICLEvaluator, PromptTemplate, TransformersBackend
+from ddg_hf.evaluation.icl import ICLEvaluator, Prompts, PromptTemplate, TransformersBackend
 from ddg_hf.evaluation.icl.encoding import encode, encode_prompts
 from ddg_hf.evaluation.icl.reading import prefill
 from ddg_hf.evaluation.icl.scoring import score_prompts
@@ -124,21 +126,27 @@ def compare(options, backend, case: Case, scorings) -> dict:
 def check(options, backend, case: Case, found: dict, answers: dict[int, str]) -> dict[str, bool]:
     """
     Whether our predictions are those without a cache: of a few queries, and of many labels the two best ones only, as
-    one query with 77 labels takes minutes. Argmax is compared with likelihood on all queries.
+    one query with 77 labels takes minutes. Argmax is compared with likelihood, on all queries where that was run.
     """
     equal = {}
     if "generate" in found:
-        equal["generate"] = all(found["generate"].answers[query] == answer for query, answer in answers.items())
+        predictions_Q = found["generate"].predictions_Q
+        equal["generate"] = all(predictions_Q[query] == case.template.parse(text) for query, text in answers.items())
+    checked = case.some[: options.checked if len(case.template.label_words) < 20 else 1]
     if "likelihood" in found:
         scores_QK = found["likelihood"].logprobs_QK
-        few = scores_QK.shape[1] < 20
-        equal["likelihood"] = all(
+    else:
+        few = ICLEvaluator(backend, case.template).evaluate(case.demonstrations, [case.queries[i] for i in checked])
+        scores_QK = np.full((len(case.queries), few.logprobs_QK.shape[1]), -np.inf)
+        scores_QK[checked] = few.logprobs_QK
+    for scoring in set(found) - {"generate"}:
+        equal[scoring] = all(
             plain_label(backend.model, backend.tokenizer, case, query, np.argsort(-scores_QK[query])[:2])
-            == found["likelihood"].predictions_Q[query]
-            for query in case.some[: options.checked if few else 1]
+            == found[scoring].predictions_Q[query]
+            for query in checked
         )
-        if "argmax" in found:
-            equal["argmax"] = bool((found["argmax"].predictions_Q == found["likelihood"].predictions_Q).all())
+    if {"argmax", "likelihood"} <= set(found):
+        equal["argmax"] &= bool((found["argmax"].predictions_Q == found["likelihood"].predictions_Q).all())
     return equal
 
 
@@ -170,9 +178,9 @@ def fraction_of_limit(options, backend, case: Case) -> dict:
         id(e.weight): e.weight.numel() for e in (model.get_input_embeddings(), model.get_output_embeddings())
     }
     size = sum(p.numel() for p in model.parameters()) - sum(embeddings.values())
-    fractions = []
+    fractions, rates = [], []
     for _ in range(options.repeats):
-        rate = matmul_rate(model, 1920)
+        rates.append(rate := matmul_rate(model, 1920))
         start = time.perf_counter()
         with torch.inference_mode():
             prefill(model, encoded.prefix)
@@ -182,7 +190,11 @@ def fraction_of_limit(options, backend, case: Case) -> dict:
         seconds = time.perf_counter() - start - read
         fractions.append(2 * size * tokens / rate / seconds)
         print("limit", rate / 1e9, seconds, fractions[-1], file=sys.stderr, flush=True)
-    return {"fraction_of_limit": statistics.median(fractions), "gflops": rate / 1e9, "tokens": tokens}
+    return {
+        "fraction_of_limit": statistics.median(fractions),
+        "gflops": statistics.median(rates) / 1e9,
+        "tokens": tokens,
+    }
 
 
 # lm-evaluation-harness
@@ -228,13 +240,13 @@ def peak_memory(options) -> float:
     rng = np.random.default_rng(0)
     prefix = rng.integers(1000, 20000, 16384).tolist()
     with torch.inference_mode():
+        text = backend.tokenizer.decode(prefix)
         if options.memory == "prefill":
-            prefill(backend.model, prefix)
+            prefill(backend.model, encode(backend.tokenizer, [text])[0].tolist())
         else:
-            from ddg_hf.evaluation.icl.encoding import EncodedPrompts
-
-            queries = [rng.integers(1000, 20000, int(n)).tolist() for n in rng.integers(5, 40, 500)]
-            score_prompts(backend.model, EncodedPrompts(prefix, queries, [[1], [2]], False), backend.token_budget)
+            words = [backend.tokenizer.decode(rng.integers(1000, 20000, int(n))) for n in rng.integers(5, 40, 500)]
+            queries = [f" Text: {word} Label:" for word in words]
+            backend.score(Prompts(text, queries, [" good", " bad"], " Text:"))
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
 
 
@@ -242,6 +254,7 @@ def memory_ratio(options) -> dict:
     found = {}
     for what in ("prefill", "queries"):
         command = [sys.executable, __file__, "--memory", what, "--dtype", options.dtype]
+        command += ["--model", options.model] if options.model else []
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
         found[f"{what}_mb"] = json.loads(done.stdout)
     return {"memory_ratio_16k": found["queries_mb"] / found["prefill_mb"], "memory": found}
@@ -268,11 +281,13 @@ def main() -> None:
         print(json.dumps(peak_memory(options)))
         return
     backend = load(options)
-    cases = {name: Case(options, name, *CASES[name][:2]) for name in options.cases}
+    needed = {"limit": ["sst2_r5"], "lm_eval": ["sst2_r5", "banking77_r1"]}
+    names = dict.fromkeys([*options.cases, *(name for part in options.parts for name in needed.get(part, []))])
+    cases = {name: Case(options, name, *CASES[name][:2]) for name in names}
     result: dict = {"dtype": options.dtype, "repeats": options.repeats, "ratios": {}, "cases": {}}
     if "cases" in options.parts:
-        for name, case in cases.items():
-            result["cases"][name] = found = compare(options, backend, case, CASES[name][2])
+        for name in options.cases:
+            result["cases"][name] = found = compare(options, backend, cases[name], CASES[name][2])
             seconds = found["seconds_per_query"]
             for scoring in CASES[name][2]:
                 result["ratios"][f"{name}_{scoring}"] = seconds["plain"] / seconds[scoring]

@@ -240,7 +240,9 @@ class RecipeParser(HfArgumentParser):
         namespace, unknown = self.parse_known_args(argv)
         if unknown:
             flag = unknown[0].lstrip("-").split("=")[0]
-            raise UserError(f"unknown argument '{unknown[0]}'.{closest(flag.replace('-', '_'), fields)}")
+            # Without its value, which may be a key.
+            name = unknown[0].split("=")[0]
+            raise UserError(f"unknown argument '{name}'.{closest(flag.replace('-', '_'), fields)}")
         return tuple(self._build(cls, namespace) for cls in self.dataclass_types)
 
     def _as_flags(self, values: dict[str, Any]) -> list[str]:

@@ -88,7 +88,7 @@ def load_evaluator(
     elif arguments.vllm:
         from ddg_hf.evaluation.icl.vllm_backend import VLLMBackend
 
-        backend = VLLMBackend(model, model_arguments.dtype, model_arguments.revision, arguments.context_length)
+        backend = VLLMBackend(model, model_arguments.dtype, model_arguments.revision)
         tokenizer, dtype = backend.tokenizer, model_arguments.dtype
     else:
         import torch

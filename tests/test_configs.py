@@ -106,7 +106,7 @@ def test_null_leaves_an_optional_field_empty(parse):
     [
         ("lerning_rate: 1.0", [], r"config.yaml: unknown key 'lerning_rate'. Did you mean 'learning_rate'\?"),
         (None, ["--inner_step", "3"], r"unknown argument '--inner_step'. Did you mean 'inner_steps'\?"),
-        (None, ["--inner-stepz=3"], r"unknown argument '--inner-stepz=3'. Did you mean 'inner_steps'\?"),
+        (None, ["--inner-stepz=3"], r"unknown argument '--inner-stepz'. Did you mean 'inner_steps'\?"),
         (None, ["--zzzzqqq", "3"], r"unknown argument '--zzzzqqq'\.$"),
         (None, ["stray"], "unknown argument 'stray'"),
         (None, ["--max_steps", "many"], "max_steps.*many"),

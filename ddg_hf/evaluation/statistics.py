@@ -227,7 +227,7 @@ def paired_permutation_test(
     difference_Q = difference_Q[difference_Q != 0]
     observed = abs(difference_Q.sum())
     threshold = observed - 1e-9 * np.abs(difference_Q).sum()  # sums in another order may differ by rounding
-    if 2.0**difference_Q.size <= num_permutations:
+    if difference_Q.size <= math.log2(num_permutations):
         patterns_R = np.arange(2**difference_Q.size)
         signs_RQ = 1 - 2 * (patterns_R[:, None] >> np.arange(difference_Q.size) & 1)
         return float((np.abs(signs_RQ @ difference_Q) >= threshold).mean())

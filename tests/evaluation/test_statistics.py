@@ -237,3 +237,10 @@ def test_holm_by_hand():
     assert holm([0.4, 0.9]) == pytest.approx([0.8, 0.9])
     assert holm([0.6, 0.9]) == pytest.approx([1.0, 1.0])
     assert holm([0.2]) == [0.2] and holm([]) == []
+
+
+def test_permutation_test_of_many_queries():
+    """Too many for a count of all sign patterns to be a float."""
+    difference_Q = np.random.default_rng(0).choice([-1.0, 1.0], 3000)
+    assert 0.01 < paired_permutation_test(difference_Q) <= 1
+    assert paired_permutation_test(np.ones(3000)) < 0.001

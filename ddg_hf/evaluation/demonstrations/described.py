@@ -63,4 +63,8 @@ def _task_name(source: str) -> str | None:
             file = Path(hf_hub_download(source, METADATA_FILE, repo_type="dataset"))
         except EntryNotFoundError:
             return None
-    return json.loads(file.read_text(encoding="utf-8")).get("task") if file.is_file() else None
+    try:
+        content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except ValueError as error:
+        raise UserError(f"'{file}' is not JSON: {error}") from error
+    return content.get("task") if isinstance(content, dict) else None

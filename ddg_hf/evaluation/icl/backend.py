@@ -42,7 +42,7 @@ class LabelScores:
 
     Attributes:
         logprobs_QK: Log-probability of all tokens of each label, nats. NaN in the row of a query that failed.
-        label_tokens_K: Number of tokens of each label, the terminator's not counted.
+        label_tokens_K: Number of tokens whose log-probabilities `logprobs_QK` sums up.
     """
 
     logprobs_QK: np.ndarray

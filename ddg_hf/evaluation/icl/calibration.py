@@ -33,7 +33,7 @@ def length_normalize(logprobs_QK: np.ndarray, label_tokens_K: np.ndarray) -> np.
 
     Args:
         logprobs_QK: Log-probability of all tokens of each label, nats, shape [queries, labels].
-        label_tokens_K: Number of tokens of each label.
+        label_tokens_K: Number of tokens of each label that were scored.
 
     Returns:
         Mean log-probability of a token of each label, shape [queries, labels]; no longer those of a distribution.

@@ -151,6 +151,6 @@ class ICLEvaluationArguments(DemonstrationArguments):
         if self.constrained and self.scoring != "generate":
             raise UserError(f"--constrained goes with --scoring generate, not with {self.scoring}")
         if self.base_url is not None and not self.base_url.startswith(("http://", "https://")):
-            raise UserError(f"--base_url must begin with http:// or https://, got '{self.base_url}'")
+            raise UserError("--base_url must begin with http:// or https://")
         if self.base_url is not None and self.vllm:
             raise UserError("--base_url and --vllm exclude each other: give one of them")

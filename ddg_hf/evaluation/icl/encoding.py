@@ -9,6 +9,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ddg_hf.errors import UserError
 
+TEXTS_AT_ONCE = 32
+
 
 @dataclass(frozen=True)
 class EncodedPrompts:
@@ -58,10 +60,18 @@ def encode(
     those tokens, and nothing is added, since a chat template has written all of them.
     """
     start = [] if with_special_tokens else leading_special_ids(tokenizer)
-    rows = tokenizer(
-        list(texts), add_special_tokens=False, split_special_tokens=not with_special_tokens, verbose=False
-    )["input_ids"]
-    return [np.asarray(start + list(ids), dtype=np.int64) for ids in rows]
+    rows = []
+    # A few at a time: what the tokenizer returns takes many times the memory of the ids.
+    for first in range(0, len(texts), TEXTS_AT_ONCE):
+        found = tokenizer(
+            list(texts[first : first + TEXTS_AT_ONCE]),
+            add_special_tokens=False,
+            split_special_tokens=not with_special_tokens,
+            return_attention_mask=False,
+            verbose=False,
+        )["input_ids"]
+        rows += [np.asarray(start + list(ids), dtype=np.int64) for ids in found]
+    return rows
 
 
 def common_prefix_length(rows: Sequence[np.ndarray]) -> int:
@@ -109,6 +119,11 @@ def _label_ids(
         answered = [prompt + continuation for continuation in continuations]
         ends = _tails(tokenizer, answered, [terminator] * len(answered), special)
         labels = [ids + end[:1] for ids, end in zip(labels, ends, strict=True)]
+        if any(a is not b and b[: len(a)] == a for a in labels for b in labels):
+            raise UserError(
+                "one label begins another, and what follows a label does not tell them apart; rename one of them, or "
+                "pass --scoring generate"
+            )
     return labels, nested
 
 

@@ -34,7 +34,7 @@ class ICLPrediction:
         predictions_Q: Predicted label ids; -1 for an answer that names no label, and for a query that failed.
         logprobs_QK: Log-probabilities of the labels in nats, as the model gives them; `None` unless the scoring is
             `likelihood`. NaN where a query failed.
-        label_tokens_K: Number of tokens of each label; `None` unless the scoring is `likelihood`.
+        label_tokens_K: Number of tokens of each label that were scored; `None` unless the scoring is `likelihood`.
         contextual_logprobs_K: Log of the mean probability of each label, among the labels, behind queries without
             content; `None` unless the scoring is `likelihood` and all queries have the same demonstrations.
         answers: What the model wrote; `None` unless the scoring is `generate`.
@@ -158,8 +158,10 @@ class ICLEvaluator:
         shown = self.shown_each(demonstrations, queries)
         prompts = self.template.prompts_each(shown, queries)
         rounds = max(num_rounds(some, num_labels) for some in shown)
-        alone = self._count(self.template.prompts([], queries))
-        tokens = float(np.mean(np.subtract(self._count(prompts), alone)))
+        alone = self.template.prompts([], queries)
+        # Of the query itself: what is left is the prefix, with the instruction.
+        (head,) = self._count(Prompts(alone.prefix, [""], [], "", None, alone.with_special_tokens))
+        tokens = float(np.mean(np.subtract(self._count(prompts), self._count(alone)))) + head
         return self._answer(prompts, len(queries), start, progress, tokens, rounds, given - rounds)
 
     def _check_queries(self, queries: Sequence[Texts]) -> None:

@@ -5,8 +5,9 @@ The labels of a task as a tree of tokens, so that tokens that labels begin with 
 Shape letters: K labels; M tokens of the tree; T those of them that have to be read; B rows; V vocabulary.
 """
 
-import heapq
+import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from .reading import Branches, Rows
 
 # Logits held at once: 2**27 float32 values are 512 MiB.
 MAX_LOGITS = 2**27
+PATHS_AT_ONCE = 64
 
 
 class LabelTrie:
@@ -130,51 +132,66 @@ def _edges_by_label(rows: Rows, trie: LabelTrie) -> np.ndarray:
     return logprobs_BM
 
 
+@dataclass(order=True, frozen=True)
+class _Path:
+    """
+    A path from the root, the likeliest first. Of equal ones those that can still grow come first, and of equal labels
+    the one with the lower id.
+    """
+
+    cost: float
+    is_label: bool
+    label_or_node: int
+    node: int
+
+
 def find_best(rows: Rows, trie: LabelTrie) -> np.ndarray:
     """
     The most likely label behind every row, `[B]`, without finishing the others.
 
     Best-first search: the log-probability of a path only falls as it grows, so a label that is better than every path
-    that is still open is the best one.
+    that can still grow is the best one. A pass over few tokens takes as long as one over [`PATHS_AT_ONCE`], as it has
+    to fetch the same weights: when few rows are left, each of them follows several paths at once.
     """
     first_BM = _first(rows, trie)
     best = np.full(len(first_BM), -1)
-    # Of each row: (-log-probability, whether it is a label, label or node, node). An open path goes before an equal
-    # label, and of equal labels the first wins.
-    heaps: dict[int, list[tuple]] = {}
-    for row, logprobs_M in enumerate(first_BM):
-        heaps[row] = []
-        for node in trie.children[0].values():
-            _push(heaps[row], trie, node, logprobs_M[node])
-    while heaps:
-        opened: list[tuple[int, int, float]] = []
-        for row in list(heaps):
-            cost, _, _, node = heapq.heappop(heaps[row])
-            if node in trie.label_at:
-                best[row] = trie.label_at[node]
-                del heaps[row]
-            else:
-                opened.append((row, node, -cost))
+    # Of each row that is not done, its paths.
+    paths = {
+        row: [_path(trie, node, logprobs_M[node]) for node in trie.children[0].values()]
+        for row, logprobs_M in enumerate(first_BM)
+    }
+    while paths:
+        opened: list[tuple[int, _Path]] = []
+        for row, own in list(paths.items()):
+            own.sort()
+            if own[0].is_label:
+                best[row] = own[0].node
+                del paths[row]
+        for row, own in paths.items():
+            # Behind the first label nothing can win.
+            growing = list(itertools.takewhile(lambda path: not path.is_label, own))
+            chosen = growing[: max(1, PATHS_AT_ONCE // len(paths))]
+            opened += [(row, path) for path in chosen]
+            paths[row] = own[len(chosen) :]
         if opened:
-            _open(rows, trie, heaps, opened)
-    return best
+            _grow(rows, trie, paths, opened)
+    return np.array([trie.label_at[node] for node in best.tolist()])
 
 
-def _push(heap: list[tuple], trie: LabelTrie, node: int, logprob: float) -> None:
+def _path(trie: LabelTrie, node: int, logprob: float) -> _Path:
     label = trie.label_at.get(node)
-    heapq.heappush(heap, (-logprob, label is not None, node if label is None else label, node))
+    return _Path(-logprob, label is not None, node if label is None else label, node)
 
 
-def _open(rows: Rows, trie: LabelTrie, heaps: dict[int, list[tuple]], opened: list[tuple[int, int, float]]) -> None:
-    """Reads one path behind each row and puts the paths that are longer by a token on the row's heap."""
-    paths = [trie.path(node) for _, node, _ in opened]
-    longest = max(map(len, paths))
+def _grow(rows: Rows, trie: LabelTrie, paths: dict[int, list[_Path]], opened: list[tuple[int, _Path]]) -> None:
+    """Reads some paths behind their rows and adds the paths that are longer by a token to those of the row."""
+    tokens_read = [trie.path(path.node) for _, path in opened]
+    longest = max(map(len, tokens_read))
     device = rows.logits_BV.device
-    ids_RT = torch.tensor([path + [0] * (longest - len(path)) for path in paths], device=device)
-    at_R1 = torch.tensor([[len(path) - 1] for path in paths], device=device)
-    logits_R1V = rows.read([row for row, _, _ in opened], ids_RT, at_R1)
-    for i, (row, node, logprob) in enumerate(opened):
-        tokens, children = zip(*trie.children[node].items(), strict=True)
+    ids_RT = torch.tensor([tokens + [0] * (longest - len(tokens)) for tokens in tokens_read], device=device)
+    at_R1 = torch.tensor([[len(tokens) - 1] for tokens in tokens_read], device=device)
+    logits_R1V = rows.read([row for row, _ in opened], ids_RT, at_R1)
+    for i, (row, path) in enumerate(opened):
+        tokens, children = zip(*trie.children[path.node].items(), strict=True)
         found = token_logprobs(logits_R1V[i : i + 1], [0] * len(tokens), tokens)[0].tolist()
-        for child, more in zip(children, found, strict=True):
-            _push(heaps[row], trie, child, logprob + more)
+        paths[row] += [_path(trie, child, more - path.cost) for child, more in zip(children, found, strict=True)]

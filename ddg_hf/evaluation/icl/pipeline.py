@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from datasets import Dataset
 from torch.utils.data import DataLoader
 from transformers import AutoModelForCausalLM, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
@@ -17,7 +18,7 @@ from ddg_hf.errors import UserError
 from ddg_hf.evaluation.demonstrations import describe_distilled, select_sets
 
 from .calibration import contextual_calibrate, log_normalize
-from .evaluator import ICLEvaluator
+from .evaluator import CONTENT_FREE, ICLEvaluator
 from .prompts import Demonstration, PromptTemplate, Texts
 from .transformers_backend import TransformersBackend
 
@@ -94,14 +95,22 @@ class ICLClassificationPipeline(Pipeline):
         backend = TransformersBackend(self.model, self.tokenizer, keep_prefix=True)
         self.evaluator = ICLEvaluator(backend, template)
         # Reads the demonstrations, which the calls that follow find read, and queries without content.
-        first = self.evaluator.evaluate(self.demonstrations, [("",) * len(spec.text_columns)])
+        first = self.evaluator.evaluate(self.demonstrations, [CONTENT_FREE[:1] * len(spec.text_columns)])
         self.evaluator.contextual = False
         self._contextual_K = first.contextual_logprobs_K if calibration == "contextual" else None
 
     def _sanitize_parameters(self, top_k: int | None = None, **unknown):
         if unknown:
             raise UserError(f"unknown parameter {', '.join(unknown)} of the pipeline {TASK}")
+        if top_k is not None and top_k < 1:
+            raise UserError(f"top_k must be at least 1, got {top_k}")
         return {}, {}, {} if top_k is None else {"top_k": top_k}
+
+    def __call__(self, inputs, **kwargs):
+        """See [`ICLClassificationPipeline`]. A dataset's rows are dictionaries: they are taken one by one."""
+        if isinstance(inputs, Dataset):
+            inputs = (row for row in inputs)
+        return super().__call__(inputs, **kwargs)
 
     def preprocess(self, inputs: str | Sequence[str] | dict[str, str]) -> dict[str, Texts]:
         """A text, a tuple of texts or a dictionary of them, as the texts of a query."""
@@ -111,7 +120,9 @@ class ICLClassificationPipeline(Pipeline):
             if missing:
                 raise UserError(f"an input has no '{missing[0]}'; the columns of the task are {', '.join(columns)}")
             inputs = [inputs[name] for name in columns]
-        texts = (inputs,) if isinstance(inputs, str) else tuple(inputs)
+        texts = (inputs,) if isinstance(inputs, str) else tuple(inputs or ())
+        if not all(isinstance(text, str) for text in texts):
+            raise UserError(f"an input must be a text, or one for each of the columns {', '.join(columns)}")
         if len(texts) != len(columns):
             raise UserError(f"an input has {len(texts)} texts, but the columns of the task are {', '.join(columns)}")
         return {"texts": texts}

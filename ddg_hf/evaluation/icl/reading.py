@@ -54,7 +54,10 @@ class Rows(Protocol):
     def read(
         self, rows: Sequence[int], ids_RT: torch.Tensor, at_RM: torch.Tensor, branches: Branches | None = None
     ) -> torch.Tensor:
-        """Reads `ids_RT` behind some rows, which stay as they are; returns logits `[R, M, V]` at positions `at_RM`."""
+        """
+        Reads `ids_RT` behind some rows, which stay as they are; returns logits `[R, M, V]` at positions `at_RM`. A row
+        may be named several times.
+        """
 
     def append(self, ids_B: torch.Tensor) -> None:
         """Reads one more token in every row; `logits_BV` are then those behind it."""
@@ -106,7 +109,8 @@ def forward(
     if not done:  # the model applies its output layer in some other way
         logits = logits.gather(1, at_BM.unsqueeze(-1).expand(-1, -1, logits.shape[-1]))
     logits_BMV = logits.float()
-    if logits_BMV.isnan().any():
+    # Minus infinity is a token that cannot come.
+    if logits_BMV.isnan().any() or logits_BMV.isposinf().any():
         raise UserError("the model returns NaN logits; try --dtype float32 or another --attn_implementation")
     return logits_BMV
 
@@ -244,7 +248,7 @@ class ExpandedRows:
         rows_R = torch.as_tensor(rows, device=ids_RT.device)
         steps_T = torch.arange(ids_RT.shape[1], device=ids_RT.device)
         mask_RS = torch.cat([self.mask_BS[rows_R], torch.ones_like(ids_RT)], dim=1)
-        cache = _fork(self.cache, rows=None if len(rows) == len(self.next_B) else rows_R)
+        cache = _fork(self.cache, rows=None if list(rows) == list(range(len(self.next_B))) else rows_R)
         return forward(self.model, cache, ids_RT, self.next_B[rows_R, None] + steps_T, at_RM, mask_RS)
 
     def append(self, ids_B: torch.Tensor) -> None:

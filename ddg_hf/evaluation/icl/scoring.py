@@ -25,6 +25,7 @@ DEFAULT_TOKEN_BUDGET = 16384
 MAX_ROWS = 64
 # A processor is as fast with these as with more, and padding costs it time.
 CPU_TOKENS, CPU_MAX_PADDING = 2048, 64
+FEW_LABELS = 8
 
 
 def _batches(lengths: Sequence[int], fixed: int, token_budget: int, equal: bool) -> list[list[int]]:
@@ -70,13 +71,26 @@ class KeptPrefix:
 
     def read(self, model: PreTrainedModel, prompts: EncodedPrompts) -> tuple[DynamicCache, EncodedPrompts]:
         """The cache behind the prefix of `prompts`, and the prompts with that prefix; another prefix is read now."""
-        rows = [prompts.prefix + query for query in prompts.queries]
-        length = len(self.ids)
-        if self.cache is None or any(len(row) <= length or row[:length] != self.ids for row in rows):
-            self.ids, self.cache = prompts.prefix, prefill(model, prompts.prefix)
-            return self.cache, prompts
-        queries = [row[length:] for row in rows]
-        return self.cache, EncodedPrompts(self.ids, queries, prompts.labels, prompts.terminated)
+        if self.cache is not None:
+            rows = [prompts.prefix + query for query in prompts.queries]
+            length = len(self.ids)
+            if all(len(row) > length and row[:length] == self.ids for row in rows):
+                queries = [row[length:] for row in rows]
+                return self.cache, EncodedPrompts(self.ids, queries, prompts.labels, prompts.terminated)
+        self.ids, self.cache = prompts.prefix, prefill(model, prompts.prefix)
+        return self.cache, prompts
+
+
+def _check_positions(model: PreTrainedModel, longest: int) -> None:
+    """Raises `UserError` if the model would read the beginning of a long prompt as that of a short one."""
+    config = model.config.get_text_config(decoder=True)
+    rope = getattr(config, "rope_parameters", None) or {}
+    short = rope.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", None)
+    if rope.get("rope_type") == "longrope" and short is not None and longest > short:
+        raise UserError(
+            f"this model reads prompts of more than {short} tokens in another way from their beginning on, and the "
+            f"longest has {longest}; pass --context_length {short}"
+        )
 
 
 def _read(
@@ -87,10 +101,12 @@ def _read(
     limit = context_length(model)
     if limit is not None and longest > limit:
         raise UserError(f"the longest prompt has {longest} tokens, but the model's context is {limit}")
+    _check_positions(model, longest)
     cache, prompts = (kept or KeptPrefix()).read(model, prompts)
     lengths = [len(query) for query in prompts.queries]
-    # Where the queries are longer, a prefix for each row is little, and the model's own attention is faster.
-    if len(prompts.prefix) >= max(lengths) and can_share(model):
+    # Where the queries are longer, a prefix for each row is little, and the model's own attention is faster: unless
+    # there are many labels, which only shared rows read at once.
+    if (len(prompts.prefix) >= max(lengths) or len(prompts.labels) > FEW_LABELS) and can_share(model):
         shared = SharedPrefix(cache, len(prompts.prefix))
         for batch in _shared_batches(lengths, token_budget, model.device.type == "cpu"):
             yield batch, SharedRows(model, shared, [prompts.queries[row] for row in batch])

@@ -185,7 +185,7 @@ class ServerBackend:
                     f"--scoring generate ({prompts.queries[i][:80]!r})"
                 )
             logprobs_QK[i] = [logprob for logprob, _ in row]
-        return LabelScores(logprobs_QK, np.array([len(tokens) for tokens in labels.tokens], dtype=np.int64))
+        return LabelScores(logprobs_QK, np.array([len(tokens) + labels.terminated for tokens in labels.tokens]))
 
     def _prove(self, requests: Sequence[Request]) -> None:
         """Raises `UserError` unless the server returns log-probabilities of prompts. Asked once, when needed."""

@@ -75,6 +75,10 @@ class SharedPrefix:
         return self.offsets_BT[:, :, None] - keys_P >= window
 
 
+class UnknownAttention(NotImplementedError):
+    """A model's attention needs something that [`shared_prefix_attention`] does not do."""
+
+
 _prefix: ContextVar[SharedPrefix] = ContextVar("ddg_hf_shared_prefix")
 
 
@@ -86,7 +90,7 @@ def shared_prefix_attention(
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     softcap: float | None = None,
-    **unused,
+    **others,
 ) -> tuple[torch.Tensor, None]:
     """
     An attention function of transformers' `AttentionInterface`.
@@ -102,6 +106,8 @@ def shared_prefix_attention(
     Returns:
         `[B, T, H, D]`, and no weights.
     """
+    if any(others.get(name) is not None for name in ("s_aux", "position_bias")):
+        raise UnknownAttention("attention sinks and position biases are not known here")
     prefix, layer = _prefix.get(), module.layer_idx
     B, H, T, D = query.shape
     K = key.shape[1]
@@ -112,7 +118,8 @@ def shared_prefix_attention(
     prefix_keys, prefix_values = prefix.keys_values[layer] or (None, None)
     num_keys = 0 if prefix_keys is None else prefix_keys.shape[2]
     outside_BTP = prefix.hidden_in_prefix(layer, num_keys) if num_keys else None
-    size = max(1, MAX_SCORES // (H * T * (num_keys + key.shape[2])))
+    at_once = MAX_SCORES if query.device.type == "cpu" else 16 * MAX_SCORES
+    size = max(1, at_once // (H * T * (num_keys + key.shape[2])))
     pieces = []
     for start in range(0, B, size):
         rows = slice(start, min(start + size, B))
@@ -153,8 +160,8 @@ def _attending(model: PreTrainedModel, prefix: SharedPrefix) -> Iterator[None]:
     """Within it, `model` attends to `prefix`."""
     before = model.config._attn_implementation
     token = _prefix.set(prefix)
-    model.set_attn_implementation(ATTENTION)
     try:
+        model.set_attn_implementation(ATTENTION)
         yield
     finally:
         model.set_attn_implementation(before)
@@ -214,7 +221,7 @@ class SharedRows:
         before_RTS = self.real_BS[rows_R, None].expand(-1, len(steps_T), -1)
         visible_RTS = torch.cat([before_RTS, visible_TT.expand(len(rows), -1, -1)], dim=2)
         key_offsets_RS = torch.cat([self.offsets_BS[rows_R], offsets_RT], dim=1)
-        cache = self._of(None if len(rows) == len(self.lengths_B) else rows_R)
+        cache = self._of(None if list(rows) == list(range(len(self.lengths_B))) else rows_R)
         return self._forward(cache, ids_RT, visible_RTS, offsets_RT, key_offsets_RS, at_RM)
 
     def append(self, ids_B: torch.Tensor) -> None:
@@ -260,8 +267,12 @@ def _agrees(model: PreTrainedModel) -> bool:
     cache = prefill(model, ids)
     if not is_plain(cache):
         return False
-    rows = SharedRows(model, SharedPrefix(cache, len(ids)), [[2, 4], [5]])
-    expected = [model(torch.tensor([ids + row], device=model.device)).logits[0, -1].float() for row in ([2, 4], [5])]
-    tolerance = 1e-3 if model.dtype in (torch.float32, torch.float64) else 0.1
-    scale = max(1.0, float(torch.stack(expected).abs().max()))
-    return bool((rows.logits_BV - torch.stack(expected)).abs().max() <= tolerance * scale)
+    try:
+        found_BV = SharedRows(model, SharedPrefix(cache, len(ids)), [[2, 4], [5]]).logits_BV.log_softmax(-1)
+    except UnknownAttention:
+        return False
+    prompts = [torch.tensor([ids + row], device=model.device) for row in ([2, 4], [5])]
+    expected_BV = torch.stack([model(prompt).logits[0, -1].float().log_softmax(-1) for prompt in prompts])
+    likely_B10 = expected_BV.topk(10).indices
+    difference = (found_BV.gather(1, likely_B10) - expected_BV.gather(1, likely_B10)).abs().max()
+    return bool(difference <= (1e-3 if model.dtype in (torch.float32, torch.float64) else 0.3))

@@ -66,7 +66,7 @@ class TransformersBackend:
     def score(self, prompts: Prompts, progress: Progress | None = None) -> LabelScores:
         """Log-probability of every label behind every prompt; see [`~ddg_hf.evaluation.icl.scoring.score_labels`]."""
         encoded = self._encode(prompts)
-        lengths = [len(ids) - encoded.terminated for ids in encoded.labels]
+        lengths = [len(ids) for ids in encoded.labels]
         logprobs_QK = score_prompts(self.model, encoded, self.token_budget, progress, self._kept)
         return LabelScores(logprobs_QK, np.array(lengths))
 

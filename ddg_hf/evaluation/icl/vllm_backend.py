@@ -92,7 +92,7 @@ class VLLMBackend:
         logprobs_QK = np.array(scores).reshape(-1, num_labels)
         if np.isnan(logprobs_QK).any():
             raise UserError("the model returns NaN; try --dtype float32")
-        lengths = [len(label) - encoded.terminated for label in encoded.labels]
+        lengths = [len(label) for label in encoded.labels]
         return LabelScores(logprobs_QK, np.array(lengths))
 
     def best(self, prompts: Prompts, progress: Progress | None = None) -> np.ndarray:
@@ -112,7 +112,12 @@ class VLLMBackend:
             raise UserError("--constrained does not work with --vllm; leave one of them out")
         encoded = self._encode(prompts, ())
         self._check_length(encoded, max_new_tokens)
-        params = self._vllm.SamplingParams(temperature=0.0, max_tokens=max_new_tokens, stop=["\n"])
+        # A chat template ends an answer with a token that need not be the model's end token.
+        special = prompts.with_special_tokens
+        ends = encode(self.tokenizer, [prompts.terminator], special)[0][:1].tolist() if special else None
+        params = self._vllm.SamplingParams(
+            temperature=0.0, max_tokens=max_new_tokens, stop=["\n"], stop_token_ids=ends
+        )
         rows = [encoded.prefix + query for query in encoded.queries]
         answers: list[str | None] = []
         for chunk in _chunks(rows, 1):

@@ -71,11 +71,11 @@ def _train(tokenizer, texts, **options):
     return _fast(tokenizer)
 
 
-def metaspace_tokenizer():
+def metaspace_tokenizer(prepend="first"):
     """In the style of SentencePiece: a space belongs to the word behind it, and the first word gets one."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
-    tokenizer.decoder = decoders.Metaspace(prepend_scheme="first")
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=prepend)
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme=prepend)
     return _train(tokenizer, [TEMPLATE.prefix(DEMONSTRATIONS[:1]), *SENTENCES], max_token_length=6)
 
 

@@ -66,7 +66,7 @@ def test_yaml(tmp_path):
         ({"context_length": "2kb"}, "--context_length must be a number of tokens"),
         ({"prompt_template": "missing.jinja"}, "--prompt_template 'missing.jinja' cannot be read"),
         ({"constrained": True}, "--constrained goes with --scoring generate, not with likelihood"),
-        ({"base_url": "localhost:8000"}, "--base_url must begin with http:// or https://, got 'localhost:8000'"),
+        ({"base_url": "localhost:8000"}, "--base_url must begin with http:// or https://"),
         ({"base_url": "http://localhost", "vllm": True}, "--base_url and --vllm exclude each other"),
     ],
 )

@@ -23,20 +23,26 @@ PREFIX = TEMPLATE.prefix(DEMONSTRATIONS)
 LABELS = TEMPLATE.continuations()
 
 
-@pytest.fixture(params=["byte_level", "byte_level_bos_eos", "metaspace", "joining"])
+@pytest.fixture(params=["byte_level", "byte_level_bos_eos", "metaspace", "metaspace_always", "joining"])
 def tokenizer(request, tiny_tokenizer):
     if request.param == "byte_level":
         return tiny_tokenizer
     if request.param == "byte_level_bos_eos":
         return with_bos(tiny_tokenizer)
-    return metaspace_tokenizer() if request.param == "metaspace" else joining_tokenizer()
+    if request.param.startswith("metaspace"):
+        return metaspace_tokenizer("always" if request.param.endswith("always") else "first")
+    return joining_tokenizer()
 
 
-def test_parts_are_the_whole(tokenizer):
-    prompts = encode_prompts(tokenizer, PREFIX, QUERIES, LABELS)
-    for query, ids in zip(QUERIES, prompts.queries, strict=True):
+@pytest.mark.parametrize("space", [" ", "\n"])
+def test_parts_are_the_whole(tokenizer, space):
+    """Labels with a space before them, and without one, where a line of their own keeps them from the colon."""
+    labels = [label.strip() if space == "\n" else label for label in LABELS]
+    queries = [query + "\n" for query in QUERIES] if space == "\n" else QUERIES
+    prompts = encode_prompts(tokenizer, PREFIX, queries, labels)
+    for query, ids in zip(queries, prompts.queries, strict=True):
         assert ids
-        for label, label_ids in zip(LABELS, prompts.labels, strict=True):
+        for label, label_ids in zip(labels, prompts.labels, strict=True):
             whole = tokenizer(PREFIX + query + label)["input_ids"]
             assert whole[-1] != tokenizer.eos_token_id or whole.pop()
             assert prompts.prefix + ids + label_ids == whole

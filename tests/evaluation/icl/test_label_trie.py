@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from ddg_hf.evaluation.icl import label_trie
 from ddg_hf.evaluation.icl.label_trie import LabelTrie, find_best, score_all
 
 VOCABULARY = 12
@@ -58,6 +59,20 @@ def test_scores_and_the_best_label(seed, can_branch):
     np.testing.assert_array_equal(find_best(rows, trie), expected_BK.argmax(axis=1))
 
 
+def test_paths_that_are_followed_at_once(monkeypatch):
+    """More of them at once: fewer passes over more paths, and the same labels."""
+    labels = [[a, b, c, 0] for a in (1, 2, 3) for b in (1, 2, 3) for c in (1, 2, 3)]
+    passes, read = [], []
+    for paths in (1, 20, 1000):
+        monkeypatch.setattr(label_trie, "PATHS_AT_ONCE", paths)
+        rows = FakeRows(9, 3, sharpness=2.0)
+        np.testing.assert_array_equal(find_best(rows, LabelTrie(labels)), plain_scores(rows, labels).argmax(axis=1))
+        passes.append(len(rows.reads))
+        read.append(sum(rows.reads))
+    assert passes == sorted(passes, reverse=True) and passes[0] > passes[-1]
+    assert read == sorted(read) and read[0] < read[-1]
+
+
 def test_labels_of_one_token_are_not_read():
     rows = FakeRows(4, 0)
     trie = LabelTrie([[3], [5], [1]])
@@ -74,7 +89,8 @@ def test_common_tokens_are_read_once():
     assert branches.visible_TT.tolist() == [[True, False], [True, True]]
 
 
-def test_best_label_is_found_without_finishing_the_others():
+def test_best_label_is_found_without_finishing_the_others(monkeypatch):
+    monkeypatch.setattr(label_trie, "PATHS_AT_ONCE", 1)
     labels = random_labels(np.random.default_rng(0), 40)
     trie = LabelTrie(labels)
     rows = FakeRows(20, 1, sharpness=5.0)

@@ -174,14 +174,6 @@ def test_prefix_that_is_shorter_than_the_queries_is_copied(tiny_tokenizer, used)
     assert used["expanded"] and not used["shared"]
 
 
-@pytest.mark.parametrize("side", ["left", "right"])
-def test_padding_side_of_the_tokenizer_does_not_matter(side, tiny_tokenizer, monkeypatch):
-    model = make_model("gemma3", tiny_tokenizer)
-    monkeypatch.setattr(tiny_tokenizer, "padding_side", side)
-    scores_QK = score_prompts(model, encoded(tiny_tokenizer))
-    np.testing.assert_allclose(scores_QK, expected_scores(model, tiny_tokenizer), rtol=0, atol=1e-4)
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_bfloat16_differs_only_near_a_tie(family, tiny_tokenizer):
     model = make_model(family, tiny_tokenizer)

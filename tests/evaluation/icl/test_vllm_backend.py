@@ -35,6 +35,7 @@ class SamplingParams:
     stop: list[str] = field(default_factory=list)
     prompt_logprobs: int | None = None
     detokenize: bool = True
+    stop_token_ids: list[int] | None = None
 
 
 class StandIn:
@@ -71,7 +72,8 @@ class StandIn:
         logprobs_TV = self.model(torch.tensor([ids])).logits[0].float().log_softmax(-1)
         while len(new) < params.max_tokens:
             new.append(int(self.model(torch.tensor([ids + new])).logits[0, -1].argmax()))
-            if new[-1] == self.tokenizer.eos_token_id or any(s in self.tokenizer.decode(new) for s in params.stop):
+            ends = {self.tokenizer.eos_token_id, *(params.stop_token_ids or [])}
+            if new[-1] in ends or any(s in self.tokenizer.decode(new) for s in params.stop):
                 break
         text = self.tokenizer.decode(new, skip_special_tokens=True) if params.detokenize else ""
         for stop in params.stop:
@@ -127,7 +129,8 @@ def test_scores_equal_those_of_the_same_model_in_this_process(stand_in, continua
     assert [len(prompts) for prompts, _ in stand_in.calls] == ([4, 4] if continuations is LABELS else [3] * 4)
     assert all(params == SamplingParams(0.0, 1, [], 1, False) for _, params in stand_in.calls)
     ids = [stand_in.tokenizer(f"a{label}", add_special_tokens=False)["input_ids"] for label in continuations]
-    assert scores.label_tokens_K.tolist() == [len(row) - 1 for row in ids]
+    nested = any(a != b and b.startswith(a) for a in continuations for b in continuations)  # then newlines are scored
+    assert scores.label_tokens_K.tolist() == [len(row) - 1 + nested for row in ids]
     np.testing.assert_array_equal(VLLMBackend(DIRECTORY).best(prompts_of(continuations)), expected_QK.argmax(axis=1))
 
 
