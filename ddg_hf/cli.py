@@ -32,13 +32,22 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
     """
     _show_messages()
     try:
-        return main(argv) or 0
+        code = main(argv) or 0
+        leave_processes()
+        return code
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def leave_processes() -> None:
+    """Ends the process group, if there is one: its threads must not outlive the interpreter, which would abort."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _show_messages() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from ddg_hf.cli import leave_processes
 from ddg_hf.configs import GeneratorArguments
 from ddg_hf.models.generator import Generator
 from ddg_hf.trainer.distillation_trainer import DistillationTrainer
@@ -96,3 +97,4 @@ def main(pretrained: str, output: Path, how: str | None = None) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:])
+    leave_processes()

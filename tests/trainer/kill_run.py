@@ -14,6 +14,7 @@ import torch
 from accelerate import PartialState
 
 from ddg_hf import generation
+from ddg_hf.cli import leave_processes
 from ddg_hf.configs import GeneratorArguments
 from ddg_hf.formats import write_distilled
 from ddg_hf.generation_config import GenerationArguments
@@ -143,3 +144,4 @@ def main(pretrained: str, output: Path) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1], Path(sys.argv[2]))
+    leave_processes()

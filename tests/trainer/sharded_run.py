@@ -17,6 +17,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 from transformers import TrainerCallback
 
+from ddg_hf.cli import leave_processes
 from ddg_hf.configs import GeneratorArguments
 from ddg_hf.losses.generation import chunked_token_nll
 from ddg_hf.models import nll
@@ -135,3 +136,4 @@ def main(pretrained: str, output: Path) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1], Path(sys.argv[2]))
+    leave_processes()
