@@ -4,10 +4,9 @@
 import functools
 import inspect
 
-import torch
-
 from ..errors import UserError
 from ..losses.generation import chunked_token_nll, per_sample_sum
+from .output_layer import explains_logits, transform_logits
 
 IGNORE = -100
 
@@ -41,15 +40,9 @@ class PerSampleNLLMixin:
 
     def _logits(self, hidden, head=None):
         """Logits of hidden states, as the model computes them: head (or another one), scale, soft-capping."""
-        config = self.config.get_text_config()
         # Not through the head's hooks: processes differ in the number of chunks, and ZeRO-3 would gather for each.
         logits = (head or self.get_output_embeddings()).forward(hidden)
-        if getattr(config, "logit_scale", None) is not None:
-            logits = logits * config.logit_scale
-        if getattr(config, "logits_scaling", None) is not None:
-            logits = logits / config.logits_scaling
-        cap = getattr(config, "final_logit_softcapping", None)
-        return logits if cap is None else torch.tanh(logits / cap) * cap
+        return transform_logits(logits, self.config.get_text_config())
 
 
 def add_per_sample_nll(model):
@@ -75,20 +68,9 @@ def add_per_sample_nll(model):
     model.__class__ = type(
         base.__name__, (PerSampleNLLMixin, base), {"forward": forward, "__module__": base.__module__}
     )
-    _check_logits(model)
-    return model
-
-
-@torch.no_grad()
-def _check_logits(model) -> None:
-    was_training = model.training
-    model.eval()
-    ids = torch.tensor([[1, 2, 3]], device=model.device)
-    hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
-    ours, theirs = model._logits(hidden).float(), model(input_ids=ids, use_cache=False).logits.float()
-    model.train(was_training)
-    if ours.shape != theirs.shape or not torch.allclose(ours, theirs, rtol=1e-2, atol=1e-2):
+    if not explains_logits(model):
         raise UserError(
-            f"{type(model).__name__} transforms its logits in a way that is not supported as a generator; "
+            f"{base.__name__} transforms its logits in a way that is not supported as a generator; "
             "use a GPT-2-, Llama-, Qwen-, Gemma-, Mistral- or Granite-type model"
         )
+    return model

@@ -7,6 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
+from .calibration import ties
+
 Message = dict[str, str]
 Progress = Callable[[int], None]
 
@@ -49,6 +51,27 @@ class LabelScores:
     label_tokens_K: np.ndarray
 
 
+@dataclass(frozen=True)
+class BestLabels:
+    """
+    The most likely of K labels behind Q prompts.
+
+    Attributes:
+        labels_Q: Label ids, of equally likely labels the lowest; -1 for a query that failed.
+        ties_Q: Whether two labels are exactly as likely as each other, and the most likely ones.
+    """
+
+    labels_Q: np.ndarray
+    ties_Q: np.ndarray
+
+    @classmethod
+    def of_scores(cls, logprobs_QK: np.ndarray) -> "BestLabels":
+        """Those of scores `[Q, K]`, which are NaN for a query that failed."""
+        failed_Q = np.isnan(logprobs_QK).any(axis=1)
+        labels_Q = np.where(failed_Q[:, None], 0.0, logprobs_QK).argmax(axis=1)
+        return cls(np.where(failed_Q, -1, labels_Q), ties(logprobs_QK))
+
+
 class Backend(Protocol):
     """
     A language model that reads prompts.
@@ -72,8 +95,8 @@ class Backend(Protocol):
         `progress` is called with the number of queries done, from time to time.
         """
 
-    def best(self, prompts: Prompts, progress: Progress | None = None) -> np.ndarray:
-        """The most likely label of every prompt, `[Q]`; -1 for a query that failed. May be faster than `score`."""
+    def best(self, prompts: Prompts, progress: Progress | None = None) -> BestLabels:
+        """The most likely label of every prompt. May be faster than `score`."""
 
     def generate(
         self,

@@ -192,7 +192,8 @@ class ICLEvaluator:
             if len(content_free) and not np.isnan(content_free).any():
                 contextual_K = _mean_logprobs(content_free)
         elif self.scoring == "argmax":
-            predictions_Q = np.asarray(self.backend.best(prompts, progress))
+            best = self.backend.best(prompts, progress)
+            predictions_Q, num_ties = best.labels_Q, int(best.ties_Q.sum())
             failed_Q = predictions_Q == UNPARSABLE
         else:
             answers = self.backend.generate(prompts, self._answer_tokens(prompts), self.constrained, progress)

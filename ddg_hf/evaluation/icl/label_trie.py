@@ -2,21 +2,21 @@
 """
 The labels of a task as a tree of tokens, so that tokens that labels begin with in common are read once.
 
-Shape letters: K labels; M tokens of the tree; T those of them that have to be read; B rows; V vocabulary.
+Shape letters: K labels; M tokens of the tree; T those of them that have to be read; B rows; E pairs of a position and
+a token that may follow it.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from .reading import Branches, Rows
+from .next_tokens import NextTokens
+from .reading import Branches, Rows, pad_right, read_batches
 
-# Logits held at once: 2**27 float32 values are 512 MiB.
-MAX_LOGITS = 2**27
-PATHS_AT_ONCE = 64
+PATHS_AT_ONCE = 256
 
 
 class LabelTrie:
@@ -72,11 +72,14 @@ class LabelTrie:
         return Branches(depths_T.to(device), visible_TT.to(device))
 
 
-def token_logprobs(logits_BMV: torch.Tensor, at: Sequence[int], tokens: Sequence[int]) -> torch.Tensor:
-    """Log-probability `[B, E]`, nats, of each of E tokens at position `at` of M."""
-    at_E = torch.as_tensor(at, device=logits_BMV.device)
-    tokens_E = torch.as_tensor(tokens, device=logits_BMV.device)
-    return logits_BMV[:, at_E, tokens_E] - logits_BMV.logsumexp(-1)[:, at_E]
+def edges_of(trie: LabelTrie, nodes: Iterable[tuple[int, int]]) -> tuple[list[int], list[int], list[int]]:
+    """
+    What may follow some nodes, given as pairs of a position and a node: the positions, the tokens, and the nodes that
+    they lead to, each a list of E.
+    """
+    edges = [(at, token, child) for at, node in nodes for token, child in trie.children[node].items()]
+    at, tokens, children = (list(column) for column in zip(*edges, strict=True))
+    return at, tokens, children
 
 
 def score_all(rows: Rows, trie: LabelTrie) -> np.ndarray:
@@ -90,45 +93,47 @@ def score_all(rows: Rows, trie: LabelTrie) -> np.ndarray:
 
 def _first(rows: Rows, trie: LabelTrie) -> np.ndarray:
     """`[B, M]` with the log-probabilities of the first tokens; 0 for the others and the root."""
-    logprobs_BM = np.zeros((len(rows.logits_BV), len(trie.tokens)))
-    first = list(trie.children[0].values())
-    tokens = [trie.tokens[node] for node in first]
-    logprobs_BM[:, first] = token_logprobs(rows.logits_BV[:, None], [0] * len(first), tokens).cpu().numpy()
+    logprobs_BM = np.zeros((len(rows.next_B), len(trie.tokens)))
+    _, tokens, children = edges_of(trie, [(0, 0)])
+    logprobs_BM[:, children] = _logprobs(rows.next_B, len(logprobs_BM), [0] * len(tokens), tokens)
     return logprobs_BM
+
+
+def _logprobs(found: NextTokens, num_rows: int, at_E: Sequence[int], tokens_E: Sequence[int]) -> np.ndarray:
+    """Log-probability `[B, E]` of each of E tokens at the same positions `at_E` of every row."""
+    offsets_B = np.arange(num_rows)[:, None] * (len(found) // num_rows)
+    at_BE = offsets_B + np.asarray(at_E)
+    tokens_BE = np.broadcast_to(np.asarray(tokens_E), at_BE.shape)
+    return found.logprobs(at_BE.ravel(), tokens_BE.ravel()).view(at_BE.shape).cpu().numpy()
 
 
 def _edges(rows: Rows, trie: LabelTrie) -> np.ndarray:
     """Log-probability `[B, M]` of each token behind the path to its parent: the whole tree is read at once."""
-    logprobs_BM, logits_BV = _first(rows, trie), rows.logits_BV
+    logprobs_BM, device = _first(rows, trie), rows.next_B.device
     if not trie.inner:
         return logprobs_BM
-    device = logits_BV.device
     ids_T = torch.tensor([trie.tokens[node] for node in trie.inner], device=device)
-    edges = [(t, token, child) for t, node in enumerate(trie.inner) for token, child in trie.children[node].items()]
-    at, tokens, nodes = (list(column) for column in zip(*edges, strict=True))
+    at, tokens, children = edges_of(trie, enumerate(trie.inner))
     branches, steps_T = trie.branches(device), torch.arange(len(ids_T), device=device)
-    size = max(1, MAX_LOGITS // (len(ids_T) * logits_BV.shape[1]))
-    for start in range(0, len(logits_BV), size):
-        some = list(range(start, min(start + size, len(logits_BV))))
+    for some in read_batches([len(ids_T)] * len(logprobs_BM), device):
         shape = (len(some), -1)
-        logits_RTV = rows.read(some, ids_T.expand(shape), steps_T.expand(shape), branches)
-        logprobs_BM[np.ix_(some, nodes)] = token_logprobs(logits_RTV, at, tokens).cpu().numpy()
+        found = rows.read(some, ids_T.expand(shape), steps_T.expand(shape), branches)
+        logprobs_BM[np.ix_(some, children)] = _logprobs(found, len(some), at, tokens)
     return logprobs_BM
 
 
 def _edges_by_label(rows: Rows, trie: LabelTrie) -> np.ndarray:
     """The same for rows that cannot branch: one path after the other."""
-    logprobs_BM, everyone = _first(rows, trie), list(range(len(rows.logits_BV)))
+    logprobs_BM, everyone = _first(rows, trie), list(range(len(rows.next_B)))
     # Every inner node lies on the path to one of these.
     for node in (n for n in trie.inner if not any(trie.children[child] for child in trie.children[n].values())):
-        ids = torch.tensor(trie.path(node), device=rows.logits_BV.device).expand(len(everyone), -1)
+        path = [node]
+        while trie.parents[path[0]]:
+            path.insert(0, trie.parents[path[0]])
+        ids = torch.tensor([trie.tokens[n] for n in path], device=rows.next_B.device).expand(len(everyone), -1)
         at_RM = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
-        logits_RMV = rows.read(everyone, ids, at_RM)
-        while node:
-            tokens, children = zip(*trie.children[node].items(), strict=True)
-            at = [trie.depths[node] - 1] * len(tokens)
-            logprobs_BM[:, list(children)] = token_logprobs(logits_RMV, at, tokens).cpu().numpy()
-            node = trie.parents[node]
+        at, tokens, children = edges_of(trie, enumerate(path))
+        logprobs_BM[:, children] = _logprobs(rows.read(everyone, ids, at_RM), len(everyone), at, tokens)
     return logprobs_BM
 
 
@@ -145,37 +150,45 @@ class _Path:
     node: int
 
 
-def find_best(rows: Rows, trie: LabelTrie) -> np.ndarray:
+_Opened = dict[int, list[_Path]]
+"""Paths that are to grow, of each row that is not done."""
+
+
+def find_best(rows: Rows, trie: LabelTrie) -> tuple[np.ndarray, np.ndarray]:
     """
-    The most likely label behind every row, `[B]`, without finishing the others.
+    The most likely label behind every row, `[B]`, without finishing the others, and whether another one is exactly as
+    likely, `[B]`; of these the one with the lower id is found.
 
     Best-first search: the log-probability of a path only falls as it grows, so a label that is better than every path
     that can still grow is the best one. A pass over few tokens takes as long as one over [`PATHS_AT_ONCE`], as it has
     to fetch the same weights: when few rows are left, each of them follows several paths at once.
     """
     first_BM = _first(rows, trie)
-    best = np.full(len(first_BM), -1)
-    # Of each row that is not done, its paths.
+    best_B, tied_B = np.full(len(first_BM), -1), np.zeros(len(first_BM), dtype=bool)
     paths = {
         row: [_path(trie, node, logprobs_M[node]) for node in trie.children[0].values()]
         for row, logprobs_M in enumerate(first_BM)
     }
-    while paths:
-        opened: list[tuple[int, _Path]] = []
+    grow = _Growing(rows, trie) if rows.can_branch else _Rereading(rows, trie)
+    while True:
         for row, own in list(paths.items()):
             own.sort()
             if own[0].is_label:
-                best[row] = own[0].node
+                best_B[row] = own[0].label_or_node
+                tied_B[row] = len(own) > 1 and own[1].cost == own[0].cost
                 del paths[row]
+        if not paths:
+            return best_B, tied_B
+        opened: _Opened = {}
         for row, own in paths.items():
             # Behind the first label nothing can win.
             growing = list(itertools.takewhile(lambda path: not path.is_label, own))
-            chosen = growing[: max(1, PATHS_AT_ONCE // len(paths))]
-            opened += [(row, path) for path in chosen]
-            paths[row] = own[len(chosen) :]
-        if opened:
-            _grow(rows, trie, paths, opened)
-    return np.array([trie.label_at[node] for node in best.tolist()])
+            opened[row] = growing[: max(1, PATHS_AT_ONCE // len(paths))]
+            paths[row] = own[len(opened[row]) :]
+        members = [(row, path) for row, some in opened.items() for path in some]
+        for e, child, logprob in grow(opened):
+            row, path = members[e]
+            paths[row].append(_path(trie, child, logprob - path.cost))
 
 
 def _path(trie: LabelTrie, node: int, logprob: float) -> _Path:
@@ -183,15 +196,57 @@ def _path(trie: LabelTrie, node: int, logprob: float) -> _Path:
     return _Path(-logprob, label is not None, node if label is None else label, node)
 
 
-def _grow(rows: Rows, trie: LabelTrie, paths: dict[int, list[_Path]], opened: list[tuple[int, _Path]]) -> None:
-    """Reads some paths behind their rows and adds the paths that are longer by a token to those of the row."""
-    tokens_read = [trie.path(path.node) for _, path in opened]
-    longest = max(map(len, tokens_read))
-    device = rows.logits_BV.device
-    ids_RT = torch.tensor([tokens + [0] * (longest - len(tokens)) for tokens in tokens_read], device=device)
-    at_R1 = torch.tensor([[len(tokens) - 1] for tokens in tokens_read], device=device)
-    logits_R1V = rows.read([row for row, _ in opened], ids_RT, at_R1)
-    for i, (row, path) in enumerate(opened):
-        tokens, children = zip(*trie.children[path.node].items(), strict=True)
-        found = token_logprobs(logits_R1V[i : i + 1], [0] * len(tokens), tokens)[0].tolist()
-        paths[row] += [_path(trie, child, more - path.cost) for child, more in zip(children, found, strict=True)]
+class _Growing:
+    """Reads the last token of each path, for rows that keep the tokens of their paths."""
+
+    def __init__(self, rows: Rows, trie: LabelTrie):
+        self.rows, self.trie = rows, trie
+        self.left = list(range(len(rows.next_B)))
+        # Where the tokens of a row's paths are kept: those of the path to a node.
+        self.kept_at: dict[tuple[int, int], list[int]] = {}
+
+    def __call__(self, opened: _Opened) -> list[tuple[int, int, float]]:
+        """
+        Returns (number of a path, node, log-probability) for every node that follows a path; `opened` has the rows in
+        their order, and those that are missing are done.
+        """
+        kept = [i for i, row in enumerate(self.left) if row in opened]
+        if len(kept) < len(self.left):
+            self.rows.select(kept)
+            self.left = [self.left[i] for i in kept]
+        assert self.left == list(opened)
+        device, start, most = self.rows.next_B.device, self.rows.num_kept, max(map(len, opened.values()))
+        ids = np.zeros((len(opened), most), np.int64)
+        depths, seen = np.zeros_like(ids), np.zeros((*ids.shape, start), dtype=bool)
+        places, nodes = [], []
+        for b, (row, some) in enumerate(opened.items()):
+            for t, node in enumerate(path.node for path in some):
+                before = self.kept_at.get((row, self.trie.parents[node]), [])
+                ids[b, t], depths[b, t] = self.trie.tokens[node], self.trie.depths[node] - 1
+                seen[b, t, before] = True
+                self.kept_at[row, node] = [*before, start + t]
+                places.append(b * most + t)
+                nodes.append(node)
+        found = self.rows.grow(*(torch.from_numpy(x).to(device) for x in (ids, depths, seen)))
+        at, tokens, children = edges_of(self.trie, enumerate(nodes))
+        logprobs = found[torch.tensor(places, device=device)].logprobs(at, tokens)
+        return list(zip(at, children, logprobs.tolist(), strict=True))
+
+
+class _Rereading:
+    """The same for rows that keep nothing: every path is read from its beginning."""
+
+    def __init__(self, rows: Rows, trie: LabelTrie):
+        self.rows, self.trie = rows, trie
+
+    def __call__(self, opened: _Opened) -> list[tuple[int, int, float]]:
+        """See [`_Growing`]."""
+        members = [(row, path.node) for row, some in opened.items() for path in some]
+        device, grown = self.rows.next_B.device, []
+        for some in read_batches([self.trie.depths[node] for _, node in members], device):
+            ids_RT, lengths_R = pad_right([self.trie.path(members[e][1]) for e in some], device)
+            found = self.rows.read([members[e][0] for e in some], ids_RT, lengths_R[:, None] - 1)
+            at, tokens, children = edges_of(self.trie, enumerate(members[e][1] for e in some))
+            logprobs = found.logprobs(at, tokens).tolist()
+            grown += [(some[i], child, logprob) for i, child, logprob in zip(at, children, logprobs, strict=True)]
+        return grown

@@ -6,7 +6,7 @@ Two ways that give the same numbers: [`ExpandedRows`] works with every model; [`
 (`shared_prefix.py`) never copies the prefix, but needs a model with an exchangeable attention function.
 
 Shape letters: B rows; R some of them; T new tokens of a row; S all tokens of a row, those in the cache included; M
-positions of a row at which logits are needed; V vocabulary.
+positions of a row whose next tokens are asked for; H hidden size.
 """
 
 import contextlib
@@ -19,10 +19,14 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from ddg_hf.errors import UserError
+from ddg_hf.data.samplers import CPU_MAX_PADDING, length_sorted_batches
+
+from .next_tokens import NextTokens, plain_output_layer
 
 # Tokens of a prefix that are read at once.
-PREFILL_TOKENS = 1024
+PREFILL_TOKENS = 512
+# Tokens of rows that are read at once. A processor is as fast with these as with more, and padding costs it time.
+CPU_TOKENS, GPU_TOKENS = 2048, 16384
 
 
 @dataclass(frozen=True)
@@ -44,23 +48,36 @@ class Rows(Protocol):
     Rows that have been read up to the end of their queries.
 
     Attributes:
-        logits_BV: Logits of the token that follows each row, float32.
-        can_branch: Whether `read` takes `branches`.
+        next_B: The tokens that may follow each row.
+        can_branch: Whether `read` takes `branches`, and there is `grow`.
+        num_kept: Number of tokens of a row that are kept, padding included.
     """
 
-    logits_BV: torch.Tensor
+    next_B: NextTokens
     can_branch: bool
+    num_kept: int
 
     def read(
         self, rows: Sequence[int], ids_RT: torch.Tensor, at_RM: torch.Tensor, branches: Branches | None = None
-    ) -> torch.Tensor:
+    ) -> NextTokens:
         """
-        Reads `ids_RT` behind some rows, which stay as they are; returns logits `[R, M, V]` at positions `at_RM`. A row
-        may be named several times.
+        Reads `ids_RT` behind some rows, which stay as they are; returns what may follow the positions `at_RM`, those
+        of a row one after the other. A row may be named several times.
+        """
+
+    def grow(self, ids_BT: torch.Tensor, depths_BT: torch.Tensor, seen_BTS: torch.Tensor) -> NextTokens:
+        """
+        Reads T tokens behind every row that do not see one another, and keeps them; returns what may follow them.
+
+        Args:
+            ids_BT: The tokens.
+            depths_BT: Number of tokens between the end of the row and each of them on its own path.
+            seen_BTS: Which of the [`num_kept`] tokens that are kept lie on its path; those of the row itself, before
+                anything grew, are seen by all.
         """
 
     def append(self, ids_B: torch.Tensor) -> None:
-        """Reads one more token in every row; `logits_BV` are then those behind it."""
+        """Reads one more token in every row; `next_B` is then what follows it."""
 
     def select(self, rows: Sequence[int]) -> None:
         """Keeps only some rows."""
@@ -69,7 +86,7 @@ class Rows(Protocol):
 @contextlib.contextmanager
 def _head_only_at(model: PreTrainedModel, at_BM: torch.Tensor) -> Iterator[list[bool]]:
     """
-    Applies the model's output layer at `at_BM` of each row only.
+    Applies the model's output layer at `at_BM` of each row only, for models that do something of their own with it.
 
     The hidden states are picked as they enter the output layer, so that whatever a model does with its logits
     afterwards (soft-capping, scaling) still happens. `logits_to_keep` would need the same positions in all rows.
@@ -78,9 +95,7 @@ def _head_only_at(model: PreTrainedModel, at_BM: torch.Tensor) -> Iterator[list[
 
     def pick(module, args):
         done.append(True)
-        hidden_BTH = args[0]
-        index_BM1 = at_BM.unsqueeze(-1).expand(-1, -1, hidden_BTH.shape[-1])
-        return (hidden_BTH.gather(1, index_BM1), *args[1:])
+        return (_pick(args[0], at_BM), *args[1:])
 
     handle = model.get_output_embeddings().register_forward_pre_hook(pick)
     try:
@@ -96,23 +111,27 @@ def forward(
     positions_BT: torch.Tensor,
     at_BM: torch.Tensor,
     mask_BS: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Reads `ids_BT` behind the cache, which grows by them; returns float32 logits `[B, M, V]` at `at_BM`."""
+) -> NextTokens:
+    """
+    Reads `ids_BT` behind the cache, which grows by them; returns what may follow `at_BM`, B x M positions, those of a
+    row one after the other.
+    """
+    inputs = {"input_ids": ids_BT, "attention_mask": mask_BS, "position_ids": positions_BT}
+    inputs |= {"past_key_values": cache, "use_cache": True}
+    layer = plain_output_layer(model)
+    if layer is not None:
+        hidden_BMH = _pick(model.base_model(**inputs).last_hidden_state, at_BM)
+        return NextTokens(hidden_BMH.flatten(0, 1), layer, model.config.get_text_config(decoder=True))
     with _head_only_at(model, at_BM) as done:
-        logits = model(
-            input_ids=ids_BT,
-            attention_mask=mask_BS,
-            position_ids=positions_BT,
-            past_key_values=cache,
-            use_cache=True,
-        ).logits
+        logits_BMV = model(**inputs).logits
     if not done:  # the model applies its output layer in some other way
-        logits = logits.gather(1, at_BM.unsqueeze(-1).expand(-1, -1, logits.shape[-1]))
-    logits_BMV = logits.float()
-    # Minus infinity is a token that cannot come.
-    if logits_BMV.isnan().any() or logits_BMV.isposinf().any():
-        raise UserError("the model returns NaN logits; try --dtype float32 or another --attn_implementation")
-    return logits_BMV
+        logits_BMV = _pick(logits_BMV, at_BM)
+    return NextTokens(logits_BMV.flatten(0, 1))
+
+
+def _pick(states_BTH: torch.Tensor, at_BM: torch.Tensor) -> torch.Tensor:
+    """`[B, M, H]`: the states at some positions of each row."""
+    return states_BTH.gather(1, at_BM.unsqueeze(-1).expand(-1, -1, states_BTH.shape[-1]))
 
 
 def prefill(model: PreTrainedModel, prefix: Sequence[int]) -> DynamicCache:
@@ -127,6 +146,13 @@ def prefill(model: PreTrainedModel, prefix: Sequence[int]) -> DynamicCache:
         mask_1S = ids_1T.new_ones(1, start + ids_1T.shape[1])
         forward(model, cache, ids_1T, start + steps_1T, steps_1T[:, -1:], mask_1S)
     return cache
+
+
+def read_batches(lengths: Sequence[int], device: torch.device) -> list[list[int]]:
+    """Rows that are best read at once: of similar length, and as many as the device is fast with."""
+    if device.type == "cpu":
+        return length_sorted_batches(lengths, CPU_TOKENS, CPU_MAX_PADDING)
+    return length_sorted_batches(lengths, GPU_TOKENS)
 
 
 def pad_right(rows: Sequence[Sequence[int]], device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -228,39 +254,42 @@ class ExpandedRows:
         steps_T = torch.arange(longest, device=model.device)
         real_BT = (steps_T < lengths_B[:, None]).long()
         self.mask_BS = torch.cat([real_BT.new_ones(len(rows), prefix_length), real_BT], dim=1)
-        self.next_B = prefix_length + lengths_B
+        self.positions_B = prefix_length + lengths_B
         self.cache = _fork(prefilled, len(rows))
         align = continued and bool((lengths_B < longest).any())
         if align:
             _keep_whole_window(self.cache)
         positions_BT = (prefix_length + steps_T).expand_as(ids_BT)
         at_B1 = lengths_B[:, None] - 1
-        self.logits_BV = forward(model, self.cache, ids_BT, positions_BT, at_B1, self.mask_BS)[:, 0]
+        self.next_B = forward(model, self.cache, ids_BT, positions_BT, at_B1, self.mask_BS)
         if align:
             _align_right(self.cache, longest - lengths_B)
             self.mask_BS = _roll(self.mask_BS[:, None, :, None], longest - lengths_B)[:, 0, :, 0]
 
     def read(
         self, rows: Sequence[int], ids_RT: torch.Tensor, at_RM: torch.Tensor, branches: Branches | None = None
-    ) -> torch.Tensor:
+    ) -> NextTokens:
         """See [`Rows`]."""
         assert branches is None, "a plain cache cannot branch"
         rows_R = torch.as_tensor(rows, device=ids_RT.device)
         steps_T = torch.arange(ids_RT.shape[1], device=ids_RT.device)
         mask_RS = torch.cat([self.mask_BS[rows_R], torch.ones_like(ids_RT)], dim=1)
         cache = _fork(self.cache, rows=None if list(rows) == list(range(len(self.next_B))) else rows_R)
-        return forward(self.model, cache, ids_RT, self.next_B[rows_R, None] + steps_T, at_RM, mask_RS)
+        return forward(self.model, cache, ids_RT, self.positions_B[rows_R, None] + steps_T, at_RM, mask_RS)
 
     def append(self, ids_B: torch.Tensor) -> None:
         """See [`Rows`]."""
         ids_B1 = ids_B[:, None]
         self.mask_BS = torch.cat([self.mask_BS, torch.ones_like(ids_B1)], dim=1)
         at_B1 = torch.zeros_like(ids_B1)
-        self.logits_BV = forward(self.model, self.cache, ids_B1, self.next_B[:, None], at_B1, self.mask_BS)[:, 0]
-        self.next_B = self.next_B + 1
+        positions_B1 = self.positions_B[:, None]
+        self.next_B = forward(self.model, self.cache, ids_B1, positions_B1, at_B1, self.mask_BS)
+        self.positions_B = self.positions_B + 1
 
     def select(self, rows: Sequence[int]) -> None:
         """See [`Rows`]."""
-        rows_R = torch.as_tensor(rows, device=self.next_B.device)
+        rows_R = torch.as_tensor(rows, device=self.positions_B.device)
         self.cache = _fork(self.cache, rows=rows_R)
-        self.mask_BS, self.next_B, self.logits_BV = self.mask_BS[rows_R], self.next_B[rows_R], self.logits_BV[rows_R]
+        self.mask_BS, self.positions_B, self.next_B = (
+            of_all[rows_R] for of_all in (self.mask_BS, self.positions_B, self.next_B)
+        )

@@ -14,17 +14,17 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from ddg_hf.data.samplers import length_sorted_batches
 from ddg_hf.errors import UserError
 
-from .backend import Progress
+from .backend import BestLabels, Progress
 from .encoding import EncodedPrompts, context_length, encode_prompts
-from .label_trie import LabelTrie, find_best, score_all
+from .label_trie import LabelTrie, edges_of, find_best, score_all
 from .reading import ExpandedRows, Rows, is_plain, prefill
 from .shared_prefix import SharedPrefix, SharedRows, can_share
 
 DEFAULT_TOKEN_BUDGET = 16384
-# More rows are no faster, and each needs a row of logits as wide as the vocabulary.
+# Of rows with a prefix of their own; more of them are no faster.
 MAX_ROWS = 64
-# A processor is as fast with these as with more, and padding costs it time.
-CPU_TOKENS, CPU_MAX_PADDING = 2048, 64
+# Tokens of rows that share their prefix and stay in memory: more rows at once make fewer passes.
+SHARED_TOKENS = 8192
 FEW_LABELS = 8
 
 
@@ -47,13 +47,6 @@ def _batches(lengths: Sequence[int], fixed: int, token_budget: int, equal: bool)
                 continue
         batches.append([row])
     return batches
-
-
-def _shared_batches(lengths: Sequence[int], token_budget: int, on_cpu: bool) -> list[list[int]]:
-    """The same where the prefix takes no memory for each row."""
-    budget, padding = (min(token_budget, CPU_TOKENS), CPU_MAX_PADDING) if on_cpu else (token_budget, None)
-    batches = length_sorted_batches(lengths, budget, padding)
-    return [rows[start : start + MAX_ROWS] for rows in batches for start in range(0, len(rows), MAX_ROWS)]
 
 
 class KeptPrefix:
@@ -108,7 +101,7 @@ def _read(
     # there are many labels, which only shared rows read at once.
     if (len(prompts.prefix) >= max(lengths) or len(prompts.labels) > FEW_LABELS) and can_share(model):
         shared = SharedPrefix(cache, len(prompts.prefix))
-        for batch in _shared_batches(lengths, token_budget, model.device.type == "cpu"):
+        for batch in length_sorted_batches(lengths, min(token_budget, SHARED_TOKENS)):
             yield batch, SharedRows(model, shared, [prompts.queries[row] for row in batch])
         return
     equal = new_tokens > 0 and not is_plain(cache)  # a recurrent state has read the padding
@@ -157,12 +150,17 @@ def best_labels(
     prompts: EncodedPrompts,
     token_budget: int = DEFAULT_TOKEN_BUDGET,
     progress: Progress | None = None,
-) -> np.ndarray:
+) -> BestLabels:
     """
-    The label that [`score_prompts`] scores highest, `[Q]`, found without finishing the others
+    The label that [`score_prompts`] scores highest, found without finishing the others
     ([`~ddg_hf.evaluation.icl.label_trie.find_best`]): much faster for many labels of many tokens.
     """
-    return _answer(find_best, model, prompts, token_budget, progress)
+
+    def find(rows: Rows, trie: LabelTrie) -> np.ndarray:
+        return np.stack(find_best(rows, trie), axis=1)
+
+    found_Q2 = _answer(find, model, prompts, token_budget, progress)
+    return BestLabels(found_Q2[:, 0], found_Q2[:, 1].astype(bool))
 
 
 def score_labels(
@@ -215,13 +213,13 @@ def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[
 
 def _write_lines(rows: Rows, tokenizer: PreTrainedTokenizerBase, end_ids: set[int], max_new_tokens: int) -> list[str]:
     """Greedy text behind each row, up to a newline or end token. A row that is finished is dropped."""
-    answers = [""] * len(rows.logits_BV)
+    answers = [""] * len(rows.next_B)
     tokens: list[list[int]] = [[] for _ in answers]
     open_rows = list(range(len(answers)))
     for step in range(max_new_tokens):
-        next_B = rows.logits_BV.argmax(-1)
+        token_B = rows.next_B.most_likely()
         kept = []
-        for i, token in enumerate(next_B.tolist()):
+        for i, token in enumerate(token_B.tolist()):
             row = open_rows[i]
             if token in end_ids:
                 continue
@@ -233,8 +231,8 @@ def _write_lines(rows: Rows, tokenizer: PreTrainedTokenizerBase, end_ids: set[in
             break
         if len(kept) < len(open_rows):
             rows.select(kept)
-            open_rows, next_B = [open_rows[i] for i in kept], next_B[kept]
-        rows.append(next_B)
+            open_rows, token_B = [open_rows[i] for i in kept], token_B[kept]
+        rows.append(token_B)
     return [answer.split("\n", 1)[0].strip() for answer in answers]
 
 
@@ -264,21 +262,23 @@ def generate_answers(
 
 def _walk(rows: Rows, trie: LabelTrie) -> np.ndarray:
     """The label that greedy generation writes behind each row if it may write nothing but labels."""
-    found = np.full(len(rows.logits_BV), -1)
-    nodes = {row: 0 for row in range(len(found))}
+    found = np.full(len(rows.next_B), -1)
+    nodes = dict.fromkeys(range(len(found)), 0)
     while nodes:
-        for i, (row, node) in enumerate(list(nodes.items())):
-            tokens = list(trie.children[node])
-            nodes[row] = trie.children[node][tokens[int(rows.logits_BV[i, tokens].argmax())]]
+        at, tokens, children = edges_of(trie, enumerate(nodes.values()))
+        logprobs = rows.next_B.logprobs(at, tokens).tolist()
+        best: dict[int, int] = {}
+        for e in sorted(range(len(at)), key=lambda e: (at[e], -logprobs[e], e)):
+            best.setdefault(at[e], children[e])
+        nodes = {row: best[i] for i, row in enumerate(nodes)}
         kept = [i for i, node in enumerate(nodes.values()) if node not in trie.label_at]
-        found[[row for row, node in nodes.items() if node in trie.label_at]] = [
-            trie.label_at[node] for node in nodes.values() if node in trie.label_at
-        ]
+        for row, node in nodes.items():
+            found[row] = trie.label_at.get(node, -1)
         nodes = {row: node for row, node in nodes.items() if node not in trie.label_at}
         if nodes:
-            if len(kept) < len(rows.logits_BV):
+            if len(kept) < len(rows.next_B):
                 rows.select(kept)
-            rows.append(torch.tensor([trie.tokens[node] for node in nodes.values()], device=rows.logits_BV.device))
+            rows.append(torch.tensor([trie.tokens[node] for node in nodes.values()], device=rows.next_B.device))
     return found
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ddg_hf.errors import UserError
 
-from .backend import LabelScores, Progress, Prompts
+from .backend import BestLabels, LabelScores, Progress, Prompts
 from .server_client import Failure, Request, ServerClient
 
 # Any text does for finding out what a server returns. More than one, because a model may end a text at once.
@@ -138,11 +138,9 @@ class ServerBackend:
         self.failures = [f"query {i}: {a.message}" for i, a in enumerate(answers) if isinstance(a, Failure)]
         return [None if isinstance(answer, Failure) else answer for answer in answers]
 
-    def best(self, prompts: Prompts, progress: Progress | None = None) -> np.ndarray:
-        """The most likely label of every prompt, shape [queries]; -1 for a query that failed. See [`score`]."""
-        logprobs_QK = self.score(prompts, progress).logprobs_QK
-        failed_Q = np.isnan(logprobs_QK).any(axis=1)
-        return np.where(failed_Q, -1, np.where(failed_Q[:, None], 0.0, logprobs_QK).argmax(axis=1))
+    def best(self, prompts: Prompts, progress: Progress | None = None) -> BestLabels:
+        """The most likely label of every prompt. See [`score`]."""
+        return BestLabels.of_scores(self.score(prompts, progress).logprobs_QK)
 
     def score(self, prompts: Prompts, progress: Progress | None = None) -> LabelScores:
         """

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ddg_hf.errors import UserError
 
-from .backend import LabelScores, Progress, Prompts
+from .backend import BestLabels, LabelScores, Progress, Prompts
 from .encoding import EncodedPrompts, context_length, encode, encode_prompts
 from .scoring import (
     DEFAULT_TOKEN_BUDGET,
@@ -70,8 +70,8 @@ class TransformersBackend:
         logprobs_QK = score_prompts(self.model, encoded, self.token_budget, progress, self._kept)
         return LabelScores(logprobs_QK, np.array(lengths))
 
-    def best(self, prompts: Prompts, progress: Progress | None = None) -> np.ndarray:
-        """The most likely label of every prompt, `[Q]`."""
+    def best(self, prompts: Prompts, progress: Progress | None = None) -> BestLabels:
+        """The most likely label of every prompt; see [`~ddg_hf.evaluation.icl.scoring.best_labels`]."""
         return best_labels(self.model, self._encode(prompts), self.token_budget, progress)
 
     def generate(

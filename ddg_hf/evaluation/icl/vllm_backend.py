@@ -8,7 +8,7 @@ import numpy as np
 
 from ddg_hf.errors import UserError
 
-from .backend import LabelScores, Progress, Prompts
+from .backend import BestLabels, LabelScores, Progress, Prompts
 from .encoding import EncodedPrompts, encode, encode_prompts
 
 # Sequences handed to the engine at once: it schedules them itself, and in between progress is reported.
@@ -95,9 +95,9 @@ class VLLMBackend:
         lengths = [len(label) for label in encoded.labels]
         return LabelScores(logprobs_QK, np.array(lengths))
 
-    def best(self, prompts: Prompts, progress: Progress | None = None) -> np.ndarray:
-        """The most likely label of every prompt, `[Q]`. See [`score`]."""
-        return self.score(prompts, progress).logprobs_QK.argmax(axis=1)
+    def best(self, prompts: Prompts, progress: Progress | None = None) -> BestLabels:
+        """The most likely label of every prompt. See [`score`]."""
+        return BestLabels.of_scores(self.score(prompts, progress).logprobs_QK)
 
     def generate(
         self, prompts: Prompts, max_new_tokens: int, constrained: bool = False, progress: Progress | None = None

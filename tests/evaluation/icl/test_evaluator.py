@@ -15,8 +15,8 @@ from ddg_hf.evaluation.icl import (
     TransformersBackend,
     encode_prompts,
     log_normalize,
+    reading,
     score_labels,
-    scoring,
 )
 from ddg_hf.evaluation.icl.evaluator import CONTENT_FREE
 from ddg_hf.evaluation.icl.shared_prefix import can_share
@@ -62,7 +62,7 @@ def test_demonstrations_matter(tiny_tokenizer):
 
 def test_generate_counts_what_it_cannot_parse(tiny_tokenizer, monkeypatch):
     """A model that writes one token for ever: right where it is a label, unparsable where it is not."""
-    monkeypatch.setattr(scoring, "CPU_MAX_PADDING", 10**6)  # one batch
+    monkeypatch.setattr(reading, "CPU_MAX_PADDING", 10**6)  # one batch
     good = tiny_tokenizer(" good")["input_ids"][0]
     newline = tiny_tokenizer("\n")["input_ids"][0]
     model = make_model("gpt2", tiny_tokenizer)
@@ -159,13 +159,14 @@ def test_demonstrations_of_each_query_are_its_own(scoring, tiny_tokenizer):
     assert result.contextual_logprobs_K is None and result.prefix_tokens > 10
 
 
-def test_ties_are_counted_and_the_first_label_wins(tiny_tokenizer):
+@pytest.mark.parametrize("scoring", ["likelihood", "argmax"])
+def test_ties_are_counted_and_the_first_label_wins(scoring, tiny_tokenizer):
     model = make_model("gpt2", tiny_tokenizer)
     with torch.no_grad():
         model.transformer.ln_f.weight.zero_()
         model.transformer.ln_f.bias.zero_()
     spec = dataclasses.replace(SPEC, label_words=("good", "bad"))
-    result = make_evaluator(model, tiny_tokenizer, spec).evaluate(DEMONSTRATIONS, QUERIES)
+    result = make_evaluator(model, tiny_tokenizer, spec, scoring=scoring).evaluate(DEMONSTRATIONS, QUERIES)
     assert result.num_ties == len(QUERIES) and set(result.predictions_Q) == {0}
 
 
@@ -185,7 +186,9 @@ class FailingBackend:
         return LabelScores(scores_QK, np.array([1, 1]))
 
     def best(self, prompts, progress=None):
-        return np.where(np.arange(len(prompts.queries)) % 3 == 0, -1, 0)
+        from ddg_hf.evaluation.icl.backend import BestLabels
+
+        return BestLabels.of_scores(self.score(prompts).logprobs_QK)
 
     def generate(self, prompts, max_new_tokens, constrained=False, progress=None):
         return [None if i % 3 == 0 else ("negative" if i % 3 == 1 else "?") for i in range(len(prompts.queries))]

@@ -139,7 +139,7 @@ def test_scores_equal_those_of_the_same_model_in_this_process(tokenizer, family,
     with FaultServer(ModelAnswers(model, tokenizer)) as server:
         backend = backend_of(server)
         scores = backend.score(prompts, progress=done.append)
-        np.testing.assert_array_equal(backend.best(prompts), expected_QK.argmax(axis=1))
+        np.testing.assert_array_equal(backend.best(prompts).labels_Q, expected_QK.argmax(axis=1))
     np.testing.assert_allclose(scores.logprobs_QK, expected_QK, atol=1e-4)
     assert backend.failures == [] and sum(done) == len(QUERIES)
     lengths = [len(tokenizer(f"Sentiment:{label}", add_special_tokens=False)["input_ids"]) for label in continuations]
@@ -314,7 +314,7 @@ def test_a_query_that_cannot_be_scored_is_nan(model, tokenizer, continuations):
     with FaultServer(ModelAnswers(model, tokenizer), fault) as server:
         backend = backend_of(server)
         logprobs_QK = backend.score(prompts, progress=done.append).logprobs_QK
-        assert backend.best(prompts)[3] == -1
+        assert backend.best(prompts).labels_Q[3] == -1
     assert np.isnan(logprobs_QK).all(axis=1).tolist() == [False, False, False, True]
     expected_QK = score_labels(model, tokenizer, PREFIX, QUERIES, continuations, terminator=prompts.terminator)
     np.testing.assert_allclose(logprobs_QK[:3], expected_QK[:3], atol=1e-4)
@@ -332,7 +332,7 @@ def test_labels_whose_tokens_are_not_told_fail_all_queries(model, tokenizer, end
     with FaultServer(ModelAnswers(model, tokenizer), fault) as server:
         backend = backend_of(server)
         assert np.isnan(backend.score(prompts_of(NESTED)).logprobs_QK).all()
-        assert backend.best(prompts_of(NESTED)).tolist() == [-1] * 4
+        assert backend.best(prompts_of(NESTED)).labels_Q.tolist() == [-1] * 4
     assert len(backend.failures) == 4
 
 

@@ -6,8 +6,7 @@ import pytest
 import torch
 from transformers import BloomConfig, BloomForCausalLM, Gemma2Config, Gemma2ForCausalLM
 
-from ddg_hf.evaluation.icl import encode_prompts, reading, scoring, shared_prefix
-from ddg_hf.evaluation.icl import label_trie as trie_module
+from ddg_hf.evaluation.icl import encode_prompts, next_tokens, reading, scoring, shared_prefix
 from ddg_hf.evaluation.icl.reading import ExpandedRows
 from ddg_hf.evaluation.icl.scoring import (
     KeptPrefix,
@@ -58,7 +57,7 @@ def test_both_ways_equal_no_cache(family, way, tiny_tokenizer, monkeypatch, used
     assert prompts.terminated
     scores_QK = score_prompts(model, prompts)
     np.testing.assert_allclose(scores_QK, expected_scores(model, tiny_tokenizer), rtol=0, atol=1e-4)
-    np.testing.assert_array_equal(best_labels(model, prompts), scores_QK.argmax(axis=1))
+    np.testing.assert_array_equal(best_labels(model, prompts).labels_Q, scores_QK.argmax(axis=1))
     assert np.ptp(scores_QK, axis=0).min() > 0.02
     assert used[way] and not used["shared" if way == "expanded" else "expanded"]
 
@@ -71,7 +70,7 @@ def test_best_label_of_many(family, tiny_tokenizer):
         "warm funny film minute dull fall flat start finish quiet drama great actors lead long loud proud own".split()
     )
     prompts = encoded(tiny_tokenizer, labels=[f" {a} {b}" for a in words for b in words[::4]])
-    np.testing.assert_array_equal(best_labels(model, prompts), score_prompts(model, prompts).argmax(axis=1))
+    np.testing.assert_array_equal(best_labels(model, prompts).labels_Q, score_prompts(model, prompts).argmax(axis=1))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -83,14 +82,27 @@ def test_attention_is_put_back(family, tiny_tokenizer):
 
 
 @pytest.mark.parametrize("family", ["gpt2", "mistral", "gemma3"])
-@pytest.mark.parametrize(("name", "value"), [("MAX_SCORES", 1), ("PREFILL_TOKENS", 7), ("MAX_LOGITS", 1)])
-def test_pieces(family, name, value, tiny_tokenizer, monkeypatch):
-    """Scores, prefixes and logits that come in pieces; windows that end in the middle of one."""
+@pytest.mark.parametrize(
+    ("owner", "name", "value"),
+    [
+        (shared_prefix, "MAX_SCORES", 1),
+        (reading, "PREFILL_TOKENS", 7),
+        (reading, "CPU_TOKENS", 20),
+        (reading, "CPU_MAX_PADDING", 0),
+        (next_tokens, "CPU_POSITIONS", 2),
+        (next_tokens, "CPU_TILE", 7),
+    ],
+)
+def test_pieces(family, owner, name, value, tiny_tokenizer, monkeypatch):
+    """Scores, prefixes, rows and logits that come in pieces; windows that end in the middle of one."""
     model = make_model(family, tiny_tokenizer)
-    owner = {"MAX_SCORES": shared_prefix, "PREFILL_TOKENS": reading, "MAX_LOGITS": trie_module}[name]
     monkeypatch.setattr(owner, name, value)
-    scores_QK = score_prompts(model, encoded(tiny_tokenizer))
+    if name == "MAX_SCORES":
+        monkeypatch.setattr(shared_prefix, "_has_kernel", lambda *args: False)
+    prompts = encoded(tiny_tokenizer)
+    scores_QK = score_prompts(model, prompts)
     np.testing.assert_allclose(scores_QK, expected_scores(model, tiny_tokenizer), rtol=0, atol=1e-4)
+    np.testing.assert_array_equal(best_labels(model, prompts).labels_Q, scores_QK.argmax(axis=1))
 
 
 @pytest.mark.parametrize("window", [3, 8, 20])

@@ -131,7 +131,9 @@ def test_scores_equal_those_of_the_same_model_in_this_process(stand_in, continua
     ids = [stand_in.tokenizer(f"a{label}", add_special_tokens=False)["input_ids"] for label in continuations]
     nested = any(a != b and b.startswith(a) for a in continuations for b in continuations)  # then newlines are scored
     assert scores.label_tokens_K.tolist() == [len(row) - 1 + nested for row in ids]
-    np.testing.assert_array_equal(VLLMBackend(DIRECTORY).best(prompts_of(continuations)), expected_QK.argmax(axis=1))
+    np.testing.assert_array_equal(
+        VLLMBackend(DIRECTORY).best(prompts_of(continuations)).labels_Q, expected_QK.argmax(axis=1)
+    )
 
 
 def test_answers_equal_those_of_the_same_model_in_this_process(stand_in):
