@@ -10,14 +10,18 @@ queries of the validation split. The sides take turns in one process:
 - plain: one query at a time, the whole prompt, `generate` of 10 tokens;
 - ours: [`~ddg_hf.evaluation.icl.ICLEvaluator`] on `--queries` queries at once, the prefix read anew each time;
 - lm_eval: lm-evaluation-harness' `hf` model on the same prompts and labels (`pip install lm_eval==0.4.13`; without it
-  leave the part out with `--parts cases limit memory`).
+  leave the part out with `--parts cases limit bfloat16 memory`).
 
 `ratios.<task>_r<rounds>_<scoring>` are seconds a query, plain over ours, of medians. `predictions_equal` says whether
 our predictions are those of the same scoring without a cache: of `--checked` queries, of one where there are many
 labels (and then its two best labels only), and with `generate` of those that the plain side has answered.
+Likelihood of many labels is timed on `--many_labels_queries` of the queries.
 `fraction_of_limit`: 2 x parameters outside the embeddings x tokens of queries and labels without padding, over the
 rate of matrix products of the model's shapes measured in the same run, over the time of SST-2's likelihood with
-5 rounds, prefix left out.
+5 rounds, prefix left out. `highest_ratios`: what the ratio of likelihood would be if nothing took time but the matrix
+products of the layers for these tokens and of the output layer for the positions that need a normaliser.
+`bfloat16`: SST-2 with 5 rounds in bfloat16, our predictions against those without a cache: how many differ, and the
+greatest margin, in nats, of those that do.
 `memory_ratio_16k`: peak memory of a process that answers 500 queries behind 16,384 tokens over that of one that only
 reads these. Prints one JSON object.
 """
@@ -40,6 +44,7 @@ from ddg_hf.data.loading import load_data
 from ddg_hf.evaluation.demonstrations import balanced_sample, select_sets, to_demonstrations
 from ddg_hf.evaluation.icl import ICLEvaluator, Prompts, PromptTemplate, TransformersBackend
 from ddg_hf.evaluation.icl.encoding import encode, encode_prompts
+from ddg_hf.evaluation.icl.label_trie import LabelTrie
 from ddg_hf.evaluation.icl.reading import prefill
 from ddg_hf.evaluation.icl.scoring import score_prompts
 from ddg_hf.models.loading import load_causal_lm
@@ -65,14 +70,18 @@ class Case:
         (members,) = select_sets(spec, train, None, "balanced", [rounds], 1, 0)[rounds]
         self.demonstrations = members.in_order(rounds, spec.num_labels, 0)
         split = data["validation"]
-        # As many queries as an evaluation has: the prefix is read once for all of them.
-        number = 500 if rounds > 1 and spec.num_labels > 20 else options.queries
-        chosen = balanced_sample(split["label"], number, 0, spec.num_labels)
+        chosen = balanced_sample(split["label"], options.queries, 0, spec.num_labels)
         self.queries = [texts for texts, _ in to_demonstrations(split.select(chosen), spec)]
         self.template = PromptTemplate.from_task(spec)
         self.prompts = self.template.prompts(self.demonstrations, self.queries)
         # Neighbours have the same label.
         self.some = np.random.default_rng(0).permutation(len(self.queries)).tolist()
+        self.many_labels = spec.num_labels > 20
+        self.few = self.some[: options.many_labels_queries if self.many_labels else None]
+
+    def asked(self, scoring: str) -> list[int]:
+        """The queries that this scoring is timed on."""
+        return self.few if scoring == "likelihood" else self.some
 
     def prompt(self, query: int) -> str:
         return self.prompts.prefix + self.prompts.queries[query]
@@ -88,8 +97,8 @@ def plain_answer(model, tokenizer, prompt: str) -> str:
 
 
 @torch.inference_mode()
-def plain_label(model, tokenizer, case: Case, query: int, labels) -> int:
-    """The most likely of some labels, each behind the whole prompt, without a cache."""
+def plain_label(model, tokenizer, case: Case, query: int, labels) -> tuple[int, list[float]]:
+    """The most likely of some labels, each behind the whole prompt, without a cache; and their log-probabilities."""
     prompts = case.prompts
     encoded = encode_prompts(tokenizer, "", [case.prompt(query)], prompts.continuations, prompts.terminator)
     prompt, scores = encoded.prefix + encoded.queries[0], []
@@ -97,30 +106,37 @@ def plain_label(model, tokenizer, case: Case, query: int, labels) -> int:
         ids = torch.tensor([prompt + tokens])
         logits = model(ids, use_cache=False, logits_to_keep=len(tokens) + 1).logits[0, :-1]
         scores.append(logits.float().log_softmax(-1)[range(len(tokens)), tokens].sum().item())
-    return int(labels[int(np.argmax(scores))])
+    return int(labels[int(np.argmax(scores))]), scores
 
 
 def compare(options, backend, case: Case, scorings) -> dict:
     """Seconds a query of both sides, in turn, and whether the predictions agree with those without a cache."""
     model, tokenizer = backend.model, backend.tokenizer
     seconds: dict[str, list[float]] = {"plain": [], **{scoring: [] for scoring in scorings}}
-    answers, found = {}, {}
+    answers: dict[int, str] = {}
+    found: dict[str, dict[int, int]] = {}
     for repeat in range(options.repeats):
         query = case.some[repeat]
         start = time.perf_counter()
         answers[query] = plain_answer(model, tokenizer, case.prompt(query))
         seconds["plain"].append(time.perf_counter() - start)
         for scoring in scorings:
-            evaluator = ICLEvaluator(backend, case.template, scoring)
-            found[scoring] = evaluator.evaluate(case.demonstrations, case.queries)
-            seconds[scoring].append(found[scoring].seconds / len(case.queries))
+            asked = case.asked(scoring)
+            result = predict(backend, case, asked, scoring)
+            found[scoring] = dict(zip(asked, result.predictions_Q.tolist(), strict=True))
+            seconds[scoring].append(result.seconds / len(asked))
         print(case.name, {key: round(values[-1], 4) for key, values in seconds.items()}, file=sys.stderr, flush=True)
     return {
         "prompt_tokens": len(encode(tokenizer, [case.prompt(0)])[0]),
-        "queries": len(case.queries),
+        "queries": {scoring: len(case.asked(scoring)) for scoring in scorings},
         "seconds_per_query": {key: statistics.median(values) for key, values in seconds.items()},
         "equal": check(options, backend, case, found, answers),
     }
+
+
+def predict(backend, case: Case, queries: list[int], scoring: str = "likelihood"):
+    evaluator = ICLEvaluator(backend, case.template, scoring)
+    return evaluator.evaluate(case.demonstrations, [case.queries[query] for query in queries])
 
 
 def check(options, backend, case: Case, found: dict, answers: dict[int, str]) -> dict[str, bool]:
@@ -130,24 +146,39 @@ def check(options, backend, case: Case, found: dict, answers: dict[int, str]) ->
     """
     equal = {}
     if "generate" in found:
-        predictions_Q = found["generate"].predictions_Q
-        equal["generate"] = all(predictions_Q[query] == case.template.parse(text) for query, text in answers.items())
-    checked = case.some[: options.checked if len(case.template.label_words) < 20 else 1]
-    if "likelihood" in found:
-        scores_QK = found["likelihood"].logprobs_QK
-    else:
-        few = ICLEvaluator(backend, case.template).evaluate(case.demonstrations, [case.queries[i] for i in checked])
-        scores_QK = np.full((len(case.queries), few.logprobs_QK.shape[1]), -np.inf)
-        scores_QK[checked] = few.logprobs_QK
+        said = found["generate"]
+        equal["generate"] = all(said[query] == case.template.parse(text) for query, text in answers.items())
+    checked = case.some[: 1 if case.many_labels else options.checked]
+    scores_QK = predict(backend, case, checked).logprobs_QK
+    plain = {
+        query: plain_label(backend.model, backend.tokenizer, case, query, np.argsort(-scores_K)[:2])[0]
+        for query, scores_K in zip(checked, scores_QK, strict=True)
+    }
     for scoring in set(found) - {"generate"}:
-        equal[scoring] = all(
-            plain_label(backend.model, backend.tokenizer, case, query, np.argsort(-scores_QK[query])[:2])
-            == found[scoring].predictions_Q[query]
-            for query in checked
-        )
+        equal[scoring] = all(found[scoring][query] == label for query, label in plain.items())
     if {"argmax", "likelihood"} <= set(found):
-        equal["argmax"] &= bool((found["argmax"].predictions_Q == found["likelihood"].predictions_Q).all())
+        equal["argmax"] &= all(found["argmax"][query] == label for query, label in found["likelihood"].items())
     return equal
+
+
+def bfloat16_margins(options, case: Case) -> dict:
+    """How many of our predictions in bfloat16 are not those without a cache, and how near a tie these queries are."""
+    backend = load(options, "bfloat16")
+    queries = case.some[: options.bfloat16_queries]
+    margins, largest = [], 0.0
+    ours = predict(backend, case, queries)
+    for query, label, scores_K in zip(queries, ours.predictions_Q, ours.logprobs_QK, strict=True):
+        plain, plain_K = plain_label(backend.model, backend.tokenizer, case, query, range(len(scores_K)))
+        largest = max(largest, float(np.abs(np.subtract(plain_K, scores_K)).max()))
+        if plain != label:
+            margins.append(float(np.ptp(np.sort(plain_K)[-2:])))
+    print("bfloat16", margins, largest, file=sys.stderr, flush=True)
+    return {
+        "queries": len(queries),
+        "different_predictions": len(margins),
+        "greatest_margin_of_those": max(margins, default=0.0),
+        "greatest_difference_of_a_score": largest,
+    }
 
 
 # The limit of the machine
@@ -168,16 +199,32 @@ def matmul_rate(model, tokens: int, repeats: int = 5) -> float:
     return statistics.median(rates)
 
 
-def fraction_of_limit(options, backend, case: Case) -> dict:
-    """How near the reading of queries is to the rate of the matrix products that it cannot do without."""
-    model, tokenizer = backend.model, backend.tokenizer
-    prompts = case.prompts
-    encoded = encode_prompts(tokenizer, prompts.prefix, prompts.queries, prompts.continuations, prompts.terminator)
-    tokens = sum(map(len, encoded.queries)) + len(encoded.queries) * sum(len(x) - 1 for x in encoded.labels)
+def outside_embeddings(model) -> int:
+    """Number of parameters."""
     embeddings = {
         id(e.weight): e.weight.numel() for e in (model.get_input_embeddings(), model.get_output_embeddings())
     }
-    size = sum(p.numel() for p in model.parameters()) - sum(embeddings.values())
+    return sum(p.numel() for p in model.parameters()) - sum(embeddings.values())
+
+
+def encoded_of(tokenizer, case: Case):
+    prompts = case.prompts
+    return encode_prompts(tokenizer, prompts.prefix, prompts.queries, prompts.continuations, prompts.terminator)
+
+
+def least_flops(model, tokenizer, case: Case) -> float:
+    """Floating-point operations of likelihood for a query that are left if attention and all else were free."""
+    encoded = encoded_of(tokenizer, case)
+    inner = len(LabelTrie(encoded.labels).inner)
+    read = statistics.mean(map(len, encoded.queries)) + inner
+    return 2.0 * (outside_embeddings(model) * read + model.get_output_embeddings().weight.numel() * (1 + inner))
+
+
+def fraction_of_limit(options, backend, case: Case) -> dict:
+    """How near the reading of queries is to the rate of the matrix products that it cannot do without."""
+    model, encoded = backend.model, encoded_of(backend.tokenizer, case)
+    tokens = sum(map(len, encoded.queries)) + len(encoded.queries) * sum(len(x) - 1 for x in encoded.labels)
+    size = outside_embeddings(model)
     fractions, rates = [], []
     for _ in range(options.repeats):
         rates.append(rate := matmul_rate(model, 1920))
@@ -224,9 +271,8 @@ def lm_eval_side(options, backend, cases: dict[str, Case]) -> dict:
         seconds *= len(case.prompts.continuations) / len(continuations)
         sides[name] = {"seconds_per_query": seconds, "queries": len(queries), "labels_run": len(continuations)}
         if labels is None:
-            found = ICLEvaluator(backend, case.template).evaluate(case.demonstrations, case.queries).predictions_Q
             theirs = scores.reshape(len(queries), -1).argmax(1)
-            sides[name]["same_predictions"] = bool((found[queries] == theirs).all())
+            sides[name]["same_predictions"] = bool((predict(backend, case, queries).predictions_Q == theirs).all())
         print("lm_eval", name, sides[name], file=sys.stderr, flush=True)
     return sides
 
@@ -260,9 +306,9 @@ def memory_ratio(options) -> dict:
     return {"memory_ratio_16k": found["queries_mb"] / found["prefill_mb"], "memory": found}
 
 
-def load(options) -> TransformersBackend:
+def load(options, dtype: str | None = None) -> TransformersBackend:
     path = options.model or str(offline_model_path("gemma"))
-    return TransformersBackend(*load_causal_lm(path, ICLModelArguments(model=path, dtype=options.dtype)))
+    return TransformersBackend(*load_causal_lm(path, ICLModelArguments(model=path, dtype=dtype or options.dtype)))
 
 
 def main() -> None:
@@ -271,17 +317,19 @@ def main() -> None:
     parser.add_argument("--model", help="directory or Hub id (default: Gemma 3 270M as prepared)")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--queries", type=int, default=300)
+    parser.add_argument("--queries", type=int, default=500, help="as many as the reference's command line takes")
+    parser.add_argument("--many_labels_queries", type=int, default=150)
+    parser.add_argument("--bfloat16_queries", type=int, default=100)
     parser.add_argument("--checked", type=int, default=8, help="queries whose labels are compared without a cache")
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=list(CASES))
-    parser.add_argument("--parts", nargs="*", default=["cases", "limit", "lm_eval", "memory"])
+    parser.add_argument("--parts", nargs="*", default=["cases", "limit", "bfloat16", "lm_eval", "memory"])
     parser.add_argument("--memory", choices=["prefill", "queries"], help="only print this process's peak memory")
     options = parser.parse_args()
     if options.memory:
         print(json.dumps(peak_memory(options)))
         return
     backend = load(options)
-    needed = {"limit": ["sst2_r5"], "lm_eval": ["sst2_r5", "banking77_r1"]}
+    needed = {"limit": ["sst2_r5"], "bfloat16": ["sst2_r5"], "lm_eval": ["sst2_r5", "banking77_r1"]}
     names = dict.fromkeys([*options.cases, *(name for part in options.parts for name in needed.get(part, []))])
     cases = {name: Case(options, name, *CASES[name][:2]) for name in names}
     result: dict = {"dtype": options.dtype, "repeats": options.repeats, "ratios": {}, "cases": {}}
@@ -294,6 +342,15 @@ def main() -> None:
         result["predictions_equal"] = all(all(c["equal"].values()) for c in result["cases"].values())
     if "limit" in options.parts:
         result |= fraction_of_limit(options, backend, cases["sst2_r5"])
+        result["highest_ratios"] = {
+            f"{name}_likelihood": found["seconds_per_query"]["plain"]
+            * result["gflops"]
+            * 1e9
+            / least_flops(backend.model, backend.tokenizer, cases[name])
+            for name, found in result["cases"].items()
+        }
+    if "bfloat16" in options.parts:
+        result["bfloat16"] = bfloat16_margins(options, cases["sst2_r5"])
     if "lm_eval" in options.parts:
         result["lm_eval"] = lm_eval_side(options, backend, cases)
         for name, side in result["lm_eval"].items():
