@@ -203,7 +203,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         make_jobs,
     )
     from ddg_hf.evaluation.icl_results import write_results
-    from ddg_hf.evaluation.partial_runs import PartialRuns, files_of, fingerprint
+    from ddg_hf.evaluation.partial_runs import PartialRuns, fingerprint, version_of
 
     task = data_arguments.task or Path(data_arguments.dataset or "task").stem
     output_dir = run_arguments.output_dir or default_output_dir(task, model_arguments.model, arguments)
@@ -216,7 +216,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     jobs = make_jobs(arguments, sets, spec.num_labels, queries, run_arguments.seed)
     data_fingerprints = fingerprints(data)
     content = fingerprint_content(all_arguments, spec, data_fingerprints, query_ids, jobs)
-    partial = PartialRuns(output_dir, fingerprint(content | {"model": [model, files_of(model)]}))
+    version = None if arguments.base_url else version_of(model, model_arguments.revision)
+    partial = PartialRuns(output_dir, fingerprint(content | {"model": [model, version]}))
     journal = partial.directory / "answers.jsonl"
     evaluator, dtype = load_evaluator(model, model_arguments, arguments, spec, journal)
     if fills_context(arguments):

@@ -15,17 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ddg_hf.errors import UserError
-from ddg_hf.evaluation.results import PREDICTIONS_FILE, RESULTS_FILE
+from ddg_hf.evaluation.results import PREDICTIONS_FILE, PREFIXES, RESULTS_FILE
 from ddg_hf.evaluation.statistics import crossed_bootstrap, holm, paired_difference, paired_permutation_test
 from ddg_hf.provenance import METADATA_FILE
 
 # What `--prediction` takes, and the column of predictions.parquet.
-PREDICTION_COLUMNS = {
-    "raw": "prediction",
-    "length_normalized": "length_normalized_prediction",
-    "contextual": "contextual_prediction",
-    "calibrated": "calibrated_prediction",
-}
+PREDICTION_COLUMNS = {kind: f"{prefix}prediction" for kind, prefix in PREFIXES.items()}
 # Of results.json: without these in common, a difference means nothing.
 _MUST_AGREE = ("task", "split", "label_names")
 

@@ -24,23 +24,22 @@ from ddg_hf.evaluation.icl.calibration import (
 )
 from ddg_hf.evaluation.icl.evaluator import ICLPrediction
 from ddg_hf.evaluation.metrics import (
-    UNPARSABLE,
     compute_metrics,
     confusion_matrix,
     expected_calibration_error,
     per_label_metrics,
     weighted_metrics,
 )
-from ddg_hf.evaluation.results import PREDICTIONS_FILE, RESULTS_FILE, write_parquet, write_readable_json
+from ddg_hf.evaluation.results import (
+    PREDICTIONS_FILE,
+    PREFIXES,
+    RESULTS_FILE,
+    UNPARSABLE,
+    write_parquet,
+    write_readable_json,
+)
 from ddg_hf.evaluation.statistics import crossed_bootstrap, crossed_bootstrap_of
 
-# Kinds of predictions and what the names of their metrics begin with. All but the first need log-probabilities.
-PREFIXES = {
-    "raw": "",
-    "length_normalized": "length_normalized_",
-    "contextual": "contextual_",
-    "calibrated": "calibrated_",
-}
 # Metrics beside accuracy, and the least value of each; the greatest is 1.
 _OTHERS = {"macro_f1": 0.0, "matthews_correlation": -1.0}
 ECE = "expected_calibration_error"

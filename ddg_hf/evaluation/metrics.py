@@ -18,7 +18,7 @@ from sklearn import metrics as sklearn_metrics
 
 from ddg_hf.errors import UserError, closest
 
-UNPARSABLE = -1
+from .results import UNPARSABLE
 
 _INPUTS = """
 Args:

@@ -35,12 +35,20 @@ def fingerprint(content: Any) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def files_of(path: str) -> list[tuple[str, int, int]] | None:
-    """Name, size and time of change of every file in a directory: what a model there is; `None` for a Hub id."""
-    if not os.path.isdir(path):
-        return None
-    files = sorted(file for file in Path(path).rglob("*") if file.is_file())
-    return [(str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+def version_of(model: str, revision: str = "main") -> list[tuple[str, int, int]] | str | None:
+    """
+    What a model is: of a directory the name, size and time of change of every file, of a Hub id the commit that its
+    revision is at now. `None` if there is no such model; loading it says why.
+    """
+    if not os.path.isdir(model):
+        from transformers.utils.hub import cached_file, extract_commit_hash
+
+        try:
+            return extract_commit_hash(cached_file(model, "config.json", revision=revision), None)
+        except OSError:
+            return None
+    files = sorted(file for file in Path(model).rglob("*") if file.is_file())
+    return [(str(file.relative_to(model)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
 
 
 class PartialRuns:

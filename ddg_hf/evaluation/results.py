@@ -1,5 +1,8 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
-"""Files of an evaluation: `results.json`, which people read, and `predictions.parquet`. Whole or absent."""
+"""
+Files of an evaluation: `results.json`, which people read, and `predictions.parquet`. Whole or absent. And what both
+name in the same way.
+"""
 
 import contextlib
 import json
@@ -15,6 +18,15 @@ import pyarrow.parquet as pq
 
 RESULTS_FILE = "results.json"
 PREDICTIONS_FILE = "predictions.parquet"
+# Kinds of predictions and what the names of their metrics begin with. All but the first need log-probabilities.
+PREFIXES = {
+    "raw": "",
+    "length_normalized": "length_normalized_",
+    "contextual": "contextual_",
+    "calibrated": "calibrated_",
+}
+# The prediction where there is no readable answer, or the query failed.
+UNPARSABLE = -1
 
 _NUMBER = r"(?:-?[\d.]+(?:[eE][-+]?\d+)?|null)"
 # Real newlines occur between the parts of a JSON text, never inside its strings.

@@ -11,8 +11,9 @@ from sklearn import metrics
 
 from ddg_hf.data.tasks import get_task
 from ddg_hf.evaluation.icl import batch_calibrate
-from ddg_hf.evaluation.icl_results import PREFIXES, ICLRun, aggregate, answers_by_kind, run_row, write_results
+from ddg_hf.evaluation.icl_results import ICLRun, aggregate, answers_by_kind, run_row, write_results
 from ddg_hf.evaluation.metrics import expected_calibration_error
+from ddg_hf.evaluation.results import PREFIXES
 from ddg_hf.evaluation.statistics import crossed_bootstrap
 from tests.evaluation.predictions import (
     NUM_QUERIES,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ddg_hf.errors import UserError
-from ddg_hf.evaluation.partial_runs import PartialRuns, files_of, fingerprint
+from ddg_hf.evaluation.partial_runs import PartialRuns, fingerprint, version_of
 from tests.evaluation.predictions import generated, make_prediction, scored
 
 
@@ -62,9 +62,22 @@ def test_fingerprint():
     assert fingerprint({"text": "lone \ud800 surrogate"}) != fingerprint({"text": "lone \ud801 surrogate"})
 
 
-def test_files_of_a_model(tmp_path):
-    assert files_of("Qwen/Qwen2.5-0.5B") is None
+def test_version_of_a_directory(tmp_path):
     (tmp_path / "weights").write_text("a")
-    before = files_of(str(tmp_path))
+    before = version_of(str(tmp_path))
     (tmp_path / "weights").write_text("ab")
-    assert files_of(str(tmp_path)) != before
+    assert version_of(str(tmp_path)) != before
+
+
+def test_version_of_a_model_on_the_hub(tmp_path, monkeypatch):
+    """In the layout of the Hub's cache: a branch that moves on is another model."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert version_of("somebody/model") is None
+    home = tmp_path / "models--somebody--model"
+    for commit in ("a" * 40, "b" * 40):
+        (home / "snapshots" / commit).mkdir(parents=True)
+        (home / "snapshots" / commit / "config.json").write_text("{}")
+        (home / "refs").mkdir(exist_ok=True)
+        (home / "refs" / "main").write_text(commit)
+        assert version_of("somebody/model") == commit
+    assert version_of("somebody/model", "a" * 40) == "a" * 40

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ddg_hf.errors import UserError
+from ddg_hf.evaluation.results import UNPARSABLE
 
 from .backend import Backend, LabelScores, Progress, Prompts
 from .calibration import log_normalize, ties
@@ -22,7 +23,6 @@ from .protocol import fitting_rounds, fitting_rounds_each, keep_rounds, num_roun
 SCORINGS = ("likelihood", "argmax", "generate")
 # Queries that say nothing, for contextual calibration (Zhao et al. 2021, section 5).
 CONTENT_FREE = ("N/A", "[MASK]", "")
-UNPARSABLE = -1
 
 
 @dataclass(frozen=True)

@@ -197,6 +197,16 @@ def test_bfloat16_differs_only_near_a_tie(family, tiny_tokenizer):
     assert 0 < np.abs(scores_QK - exact_QK).max() < 0.5
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_bfloat16_with_and_without_a_cache_differ_only_near_a_tie(family, tiny_tokenizer):
+    model = make_model(family, tiny_tokenizer).to(torch.bfloat16)
+    scores_QK, expected_QK = score_prompts(model, encoded(tiny_tokenizer)), expected_scores(model, tiny_tokenizer)
+    margin_Q = np.diff(np.sort(expected_QK, axis=1)[:, -2:], axis=1)[:, 0]
+    differ_Q = scores_QK.argmax(axis=1) != expected_QK.argmax(axis=1)
+    print(f"{differ_Q.sum()} of {len(differ_Q)} predictions differ, margins {margin_Q[differ_Q]}")
+    assert (margin_Q[differ_Q] < 0.05).all()
+
+
 def test_prefix_is_kept_between_calls(tiny_tokenizer):
     model, kept = make_model("llama", tiny_tokenizer), KeptPrefix()
     read = []
