@@ -348,6 +348,7 @@ def main() -> None:
             * 1e9
             / least_flops(backend.model, backend.tokenizer, cases[name])
             for name, found in result["cases"].items()
+            if "likelihood" in CASES[name][2]
         }
     if "bfloat16" in options.parts:
         result["bfloat16"] = bfloat16_margins(options, cases["sst2_r5"])

@@ -21,7 +21,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from report import print_result, rounded
+from report import print_result
 
 from ddg_hf.data.tasks import TASKS
 from ddg_hf.models.offline import offline_model_path
@@ -63,6 +63,11 @@ class Run:
         if self.kind in ("k_centers", "topk"):
             words += ["--learner", minilm]
         return [*words, "--output_dir", str(output / self.name)]
+
+    def shown(self, options) -> str:
+        """Its command as it is typed."""
+        words = self.command(options, shown=True)
+        return " ".join(word if word.startswith("$(") else shlex.quote(word) for word in words)
 
 
 def runs(tasks) -> list[Run]:
@@ -106,7 +111,7 @@ def rows_of(options, run: Run, results: dict) -> list[dict]:
         for kind in ("", "contextual_", "calibrated_"):
             row[f"{kind}accuracy"] = entry.get(f"{kind}accuracy")
         row |= {name: entry[name] for name in ("num_ties", "seconds", "seconds_per_query")}
-        found.append(row | {"command": shlex.join(run.command(options, shown=True)).replace("'", "")})
+        found.append(row | {"command": run.shown(options)})
     return found
 
 
@@ -144,24 +149,22 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="*", default=[task for task in TASKS if task != "toy"])
     parser.add_argument("--markdown", action="store_true", help="only write what is finished as Markdown")
     options = parser.parse_args()
-    Path(options.output_dir).mkdir(parents=True, exist_ok=True)
     planned = runs(options.tasks)
     for run in planned:
         if options.markdown or finished(options, run) is not None:
             continue
+        Path(options.output_dir).mkdir(parents=True, exist_ok=True)
         if run.kind == "dilm":
             write_dilm(options, run.task)
         command = [sys.executable, "-m", "ddg_hf.cli", *run.command(options)[1:]]
-        print(shlex.join(run.command(options, shown=True)), file=sys.stderr, flush=True)
+        print(run.shown(options), file=sys.stderr, flush=True)
         subprocess.run(command, check=True, stdout=sys.stderr)
     done = [(run, results) for run in planned if (results := finished(options, run)) is not None]
     rows = [row for run, results in done for row in rows_of(options, run, results)]
     if options.markdown:
         print(markdown(rows))
     else:
-        print_result(
-            {"rows": rounded(rows), "not_finished": [run.name for run in planned if finished(options, run) is None]}
-        )
+        print_result({"rows": rows, "not_finished": [run.name for run in planned if finished(options, run) is None]})
 
 
 if __name__ == "__main__":

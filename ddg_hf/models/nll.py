@@ -42,7 +42,7 @@ class PerSampleNLLMixin:
         """Logits of hidden states, as the model computes them: head (or another one), scale, soft-capping."""
         # Not through the head's hooks: processes differ in the number of chunks, and ZeRO-3 would gather for each.
         logits = (head or self.get_output_embeddings()).forward(hidden)
-        return transform_logits(logits, self.config.get_text_config())
+        return transform_logits(logits, self.config.get_text_config(decoder=True))
 
 
 def add_per_sample_nll(model):

@@ -1,7 +1,7 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """Evaluation of demonstrations by in-context learning."""
 
-from .backend import Backend, LabelScores, Prompts
+from .backend import Backend, BestLabels, LabelScores, Prompts
 from .calibration import batch_calibrate, contextual_calibrate, log_normalize
 from .chat import ChatTemplate
 from .encoding import encode_prompts
@@ -12,6 +12,7 @@ from .transformers_backend import TransformersBackend
 
 __all__ = [
     "Backend",
+    "BestLabels",
     "ChatTemplate",
     "Demonstration",
     "ICLEvaluator",

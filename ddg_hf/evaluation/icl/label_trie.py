@@ -14,9 +14,11 @@ import numpy as np
 import torch
 
 from .next_tokens import NextTokens
-from .reading import Branches, Rows, pad_right, read_batches
+from .reading import Branches, BranchingRows, Rows, pad_right, read_batches
 
 PATHS_AT_ONCE = 256
+# Numbers kept of a batch of trees, hidden states or logits: 2**27 float32 values are 512 MiB.
+MAX_STATES = 2**27
 
 
 class LabelTrie:
@@ -54,12 +56,12 @@ class LabelTrie:
         self.depths.append(self.depths[parent] + 1)
 
     def path(self, node: int) -> list[int]:
-        """Tokens from the root to `node`."""
-        tokens: list[int] = []
+        """Nodes from the first token to `node`."""
+        nodes: list[int] = []
         while node:
-            tokens.append(self.tokens[node])
+            nodes.append(node)
             node = self.parents[node]
-        return tokens[::-1]
+        return nodes[::-1]
 
     def branches(self, device) -> Branches:
         """How the tokens that have to be read see one another."""
@@ -115,7 +117,10 @@ def _edges(rows: Rows, trie: LabelTrie) -> np.ndarray:
     ids_T = torch.tensor([trie.tokens[node] for node in trie.inner], device=device)
     at, tokens, children = edges_of(trie, enumerate(trie.inner))
     branches, steps_T = trie.branches(device), torch.arange(len(ids_T), device=device)
-    for some in read_batches([len(ids_T)] * len(logprobs_BM), device):
+    # Where it is logits that are kept, they must not be too many.
+    most = max(1, MAX_STATES // (len(ids_T) * rows.next_B.states_NH.shape[1]))
+    batches = read_batches([len(ids_T)] * len(logprobs_BM), device)
+    for some in (batch[start : start + most] for batch in batches for start in range(0, len(batch), most)):
         shape = (len(some), -1)
         found = rows.read(some, ids_T.expand(shape), steps_T.expand(shape), branches)
         logprobs_BM[np.ix_(some, children)] = _logprobs(found, len(some), at, tokens)
@@ -127,9 +132,7 @@ def _edges_by_label(rows: Rows, trie: LabelTrie) -> np.ndarray:
     logprobs_BM, everyone = _first(rows, trie), list(range(len(rows.next_B)))
     # Every inner node lies on the path to one of these.
     for node in (n for n in trie.inner if not any(trie.children[child] for child in trie.children[n].values())):
-        path = [node]
-        while trie.parents[path[0]]:
-            path.insert(0, trie.parents[path[0]])
+        path = trie.path(node)
         ids = torch.tensor([trie.tokens[n] for n in path], device=rows.next_B.device).expand(len(everyone), -1)
         at_RM = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
         at, tokens, children = edges_of(trie, enumerate(path))
@@ -169,7 +172,8 @@ def find_best(rows: Rows, trie: LabelTrie) -> tuple[np.ndarray, np.ndarray]:
         row: [_path(trie, node, logprobs_M[node]) for node in trie.children[0].values()]
         for row, logprobs_M in enumerate(first_BM)
     }
-    grow = _Growing(rows, trie) if rows.can_branch else _Rereading(rows, trie)
+    # Every path of rows that cannot branch is a copy of its row, prefix included.
+    grow, at_once = (_Growing(rows, trie), PATHS_AT_ONCE) if rows.can_branch else (_Rereading(rows, trie), 1)
     while True:
         for row, own in list(paths.items()):
             own.sort()
@@ -183,7 +187,7 @@ def find_best(rows: Rows, trie: LabelTrie) -> tuple[np.ndarray, np.ndarray]:
         for row, own in paths.items():
             # Behind the first label nothing can win.
             growing = list(itertools.takewhile(lambda path: not path.is_label, own))
-            opened[row] = growing[: max(1, PATHS_AT_ONCE // len(paths))]
+            opened[row] = growing[: max(1, at_once // len(paths))]
             paths[row] = own[len(opened[row]) :]
         members = [(row, path) for row, some in opened.items() for path in some]
         for e, child, logprob in grow(opened):
@@ -199,7 +203,7 @@ def _path(trie: LabelTrie, node: int, logprob: float) -> _Path:
 class _Growing:
     """Reads the last token of each path, for rows that keep the tokens of their paths."""
 
-    def __init__(self, rows: Rows, trie: LabelTrie):
+    def __init__(self, rows: BranchingRows, trie: LabelTrie):
         self.rows, self.trie = rows, trie
         self.left = list(range(len(rows.next_B)))
         # Where the tokens of a row's paths are kept: those of the path to a node.
@@ -244,7 +248,8 @@ class _Rereading:
         members = [(row, path.node) for row, some in opened.items() for path in some]
         device, grown = self.rows.next_B.device, []
         for some in read_batches([self.trie.depths[node] for _, node in members], device):
-            ids_RT, lengths_R = pad_right([self.trie.path(members[e][1]) for e in some], device)
+            tokens_read = [[self.trie.tokens[node] for node in self.trie.path(members[e][1])] for e in some]
+            ids_RT, lengths_R = pad_right(tokens_read, device)
             found = self.rows.read([members[e][0] for e in some], ids_RT, lengths_R[:, None] - 1)
             at, tokens, children = edges_of(self.trie, enumerate(members[e][1] for e in some))
             logprobs = found.logprobs(at, tokens).tolist()

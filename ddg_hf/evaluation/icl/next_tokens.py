@@ -32,39 +32,41 @@ class NextTokens:
     The tokens that may follow N positions.
 
     Args:
-        hidden_NH: What enters the output layer at these positions; or the logits `[N, V]` of a model without `layer`.
+        states_NH: Hidden states that enter the output layer at these positions; without `layer` the logits, `[N, V]`.
         layer: The model's output layer.
         config: The model's text configuration.
     """
 
-    def __init__(self, hidden_NH: torch.Tensor, layer: torch.nn.Linear | None = None, config=None):
-        self.hidden_NH, self.layer, self.config = hidden_NH, layer, config
+    def __init__(self, states_NH: torch.Tensor, layer: torch.nn.Linear | None = None, config=None):
+        self.states_NH, self.layer, self.config = states_NH, layer, config
 
     def __len__(self) -> int:
-        return len(self.hidden_NH)
+        return len(self.states_NH)
 
     def __getitem__(self, rows_R: torch.Tensor) -> "NextTokens":
         """Those of some positions."""
-        return NextTokens(self.hidden_NH[rows_R], self.layer, self.config)
+        return NextTokens(self.states_NH[rows_R], self.layer, self.config)
 
     @property
     def device(self) -> torch.device:
-        return self.hidden_NH.device
+        return self.states_NH.device
 
     @staticmethod
     def cat(parts: Sequence["NextTokens"]) -> "NextTokens":
         """Those of one model at several groups of positions."""
-        return NextTokens(torch.cat([part.hidden_NH for part in parts]), parts[0].layer, parts[0].config)
+        return NextTokens(torch.cat([part.states_NH for part in parts]), parts[0].layer, parts[0].config)
 
     def _tiles(self) -> Iterator[Tile]:
-        if self.layer is None:
-            yield 0, 0, _exact(self.hidden_NH.clone())
-            return
         on_cpu = self.device.type == "cpu"
         positions, size = (CPU_POSITIONS, CPU_TILE) if on_cpu else (GPU_POSITIONS, GPU_TILE)
+        if self.layer is None:
+            positions = max(1, size // self.states_NH.shape[1])
+            for first in range(0, len(self), positions):
+                yield first, 0, _exact(self.states_NH[first : first + positions].clone())
+            return
         weight_VH, bias_V = self.layer.weight, self.layer.bias
-        for first in range(0, len(self.hidden_NH), positions):
-            hidden_nH = self.hidden_NH[first : first + positions]
+        for first in range(0, len(self.states_NH), positions):
+            hidden_nH = self.states_NH[first : first + positions]
             width = max(1, size // len(hidden_nH))
             for token in range(0, len(weight_VH), width):
                 bias_W = None if bias_V is None else bias_V[token : token + width]
@@ -76,8 +78,15 @@ class NextTokens:
         Log-probability `[E]`, nats, of token `tokens_E[e]` at position `at_E[e]` of N.
 
         Raises:
-            UserError: a logit is NaN or infinity. (Minus infinity is a token that cannot come.)
+            UserError: a logit is NaN or infinity (minus infinity is a token that cannot come), or the model does not
+                have one of the tokens.
         """
+        vocabulary = self.states_NH.shape[1] if self.layer is None else len(self.layer.weight)
+        if max(tokens_E) >= vocabulary:
+            raise UserError(
+                f"the tokenizer has a token {max(tokens_E)}, but the model knows {vocabulary}; load the tokenizer of "
+                "the model"
+            )
         pairs = _Pairs(np.asarray(at_E, np.int64), np.asarray(tokens_E, np.int64))
         found_E = highest_N1 = total_N1 = None
         for first, token, logits in self._tiles():
@@ -149,13 +158,15 @@ _plain: weakref.WeakKeyDictionary[PreTrainedModel, bool] = weakref.WeakKeyDictio
 def plain_output_layer(model: PreTrainedModel) -> torch.nn.Linear | None:
     """
     The output layer of `model` if its logits are those of [`NextTokens`], which is tried once for each model; `None`
-    if it does something else with its hidden states, or if hooks watch or move the layer.
+    if it does something else with its hidden states, or if the model or its layer is wrapped or has hooks, which would
+    be passed over.
     """
     layer = model.get_output_embeddings()
-    if type(layer) is not torch.nn.Linear or model.base_model is model:
+    if type(layer) is not torch.nn.Linear or not isinstance(model, PreTrainedModel) or model.base_model is model:
         return None
-    if layer._forward_hooks or layer._forward_pre_hooks or hasattr(layer, "_hf_hook"):
-        return None
+    for module in (model, layer):
+        if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
+            return None
     if model not in _plain:
         _plain[model] = explains_logits(model)
     return layer if _plain[model] else None

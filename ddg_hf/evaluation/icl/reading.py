@@ -20,6 +20,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from ddg_hf.data.samplers import CPU_MAX_PADDING, length_sorted_batches
+from ddg_hf.errors import UserError
 
 from .next_tokens import NextTokens, plain_output_layer
 
@@ -49,21 +50,39 @@ class Rows(Protocol):
 
     Attributes:
         next_B: The tokens that may follow each row.
-        can_branch: Whether `read` takes `branches`, and there is `grow`.
-        num_kept: Number of tokens of a row that are kept, padding included.
+        can_branch: Whether these are [`BranchingRows`].
     """
 
     next_B: NextTokens
     can_branch: bool
+
+    def read(self, rows: Sequence[int], ids_RT: torch.Tensor, at_RM: torch.Tensor) -> NextTokens:
+        """
+        Reads `ids_RT` behind some rows, which stay as they are; returns what may follow the positions `at_RM`, those
+        of a row one after the other. A row may be named several times.
+        """
+
+    def append(self, ids_B: torch.Tensor) -> None:
+        """Reads one more token in every row; `next_B` is then what follows it."""
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Keeps only some rows."""
+
+
+class BranchingRows(Rows, Protocol):
+    """
+    Rows behind which tokens can be read that do not all see one another.
+
+    Attributes:
+        num_kept: Number of tokens of a row that are kept, padding included.
+    """
+
     num_kept: int
 
     def read(
         self, rows: Sequence[int], ids_RT: torch.Tensor, at_RM: torch.Tensor, branches: Branches | None = None
     ) -> NextTokens:
-        """
-        Reads `ids_RT` behind some rows, which stay as they are; returns what may follow the positions `at_RM`, those
-        of a row one after the other. A row may be named several times.
-        """
+        """The same, of tokens that are a tree where there are `branches`."""
 
     def grow(self, ids_BT: torch.Tensor, depths_BT: torch.Tensor, seen_BTS: torch.Tensor) -> NextTokens:
         """
@@ -72,15 +91,9 @@ class Rows(Protocol):
         Args:
             ids_BT: The tokens.
             depths_BT: Number of tokens between the end of the row and each of them on its own path.
-            seen_BTS: Which of the [`num_kept`] tokens that are kept lie on its path; those of the row itself, before
+            seen_BTS: Which of the `num_kept` tokens that are kept lie on its path; those of the row itself, before
                 anything grew, are seen by all.
         """
-
-    def append(self, ids_B: torch.Tensor) -> None:
-        """Reads one more token in every row; `next_B` is then what follows it."""
-
-    def select(self, rows: Sequence[int]) -> None:
-        """Keeps only some rows."""
 
 
 @contextlib.contextmanager
@@ -131,13 +144,17 @@ def forward(
 
 def _pick(states_BTH: torch.Tensor, at_BM: torch.Tensor) -> torch.Tensor:
     """`[B, M, H]`: the states at some positions of each row."""
-    return states_BTH.gather(1, at_BM.unsqueeze(-1).expand(-1, -1, states_BTH.shape[-1]))
+    index_BM1 = at_BM.to(states_BTH.device).unsqueeze(-1)
+    return states_BTH.gather(1, index_BM1.expand(-1, -1, states_BTH.shape[-1]))
 
 
 def prefill(model: PreTrainedModel, prefix: Sequence[int]) -> DynamicCache:
     """
     The cache of a model that has read `prefix`, piece by piece: layers with a sliding window then compare a token with
     little more than its window, and the memory does not grow with the square of the prefix.
+
+    Raises:
+        UserError: the model has read the prefix without keeping it.
     """
     cache = DynamicCache(config=model.config)
     for start in range(0, len(prefix), PREFILL_TOKENS):
@@ -145,6 +162,8 @@ def prefill(model: PreTrainedModel, prefix: Sequence[int]) -> DynamicCache:
         steps_1T = torch.arange(ids_1T.shape[1], device=model.device)[None]
         mask_1S = ids_1T.new_ones(1, start + ids_1T.shape[1])
         forward(model, cache, ids_1T, start + steps_1T, steps_1T[:, -1:], mask_1S)
+        if is_plain(cache) and cache.get_seq_length() != mask_1S.shape[1]:
+            raise UserError(f"{type(model).__name__} does not keep what it has read in a cache that others can use")
     return cache
 
 
@@ -170,7 +189,7 @@ def is_plain(cache: DynamicCache) -> bool:
     return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in cache.layers)
 
 
-def _fork(cache: DynamicCache, repeats: int = 1, rows: torch.Tensor | None = None) -> DynamicCache:
+def fork(cache: DynamicCache, repeats: int = 1, rows: torch.Tensor | None = None) -> DynamicCache:
     """
     Returns a cache that continues `cache` in `repeats` times as many rows, or in some `rows` of it, and leaves the
     original as it is.
@@ -178,15 +197,15 @@ def _fork(cache: DynamicCache, repeats: int = 1, rows: torch.Tensor | None = Non
     Plain layers replace their tensors when they grow, so the copy shares them and repeats the rows without memory.
     """
     if not is_plain(cache):
-        fork = copy.deepcopy(cache)
+        copied = copy.deepcopy(cache)
         if repeats > 1:
-            fork.batch_repeat_interleave(repeats)
+            copied.batch_repeat_interleave(repeats)
         if rows is not None:
-            fork.batch_select_indices(rows)
-        return fork
-    fork = copy.copy(cache)
-    fork.layers = [copy.copy(layer) for layer in cache.layers]
-    for layer in fork.layers:
+            copied.batch_select_indices(rows)
+        return copied
+    copied = copy.copy(cache)
+    copied.layers = [copy.copy(layer) for layer in cache.layers]
+    for layer in copied.layers:
         if not layer.is_initialized:
             continue
         if repeats > 1:
@@ -194,7 +213,7 @@ def _fork(cache: DynamicCache, repeats: int = 1, rows: torch.Tensor | None = Non
             layer.values = layer.values.expand(repeats, -1, -1, -1)
         if rows is not None:
             layer.keys, layer.values = layer.keys[rows], layer.values[rows]
-    return fork
+    return copied
 
 
 def _keep_whole_window(cache: DynamicCache) -> None:
@@ -255,7 +274,7 @@ class ExpandedRows:
         real_BT = (steps_T < lengths_B[:, None]).long()
         self.mask_BS = torch.cat([real_BT.new_ones(len(rows), prefix_length), real_BT], dim=1)
         self.positions_B = prefix_length + lengths_B
-        self.cache = _fork(prefilled, len(rows))
+        self.cache = fork(prefilled, len(rows))
         align = continued and bool((lengths_B < longest).any())
         if align:
             _keep_whole_window(self.cache)
@@ -266,15 +285,12 @@ class ExpandedRows:
             _align_right(self.cache, longest - lengths_B)
             self.mask_BS = _roll(self.mask_BS[:, None, :, None], longest - lengths_B)[:, 0, :, 0]
 
-    def read(
-        self, rows: Sequence[int], ids_RT: torch.Tensor, at_RM: torch.Tensor, branches: Branches | None = None
-    ) -> NextTokens:
+    def read(self, rows: Sequence[int], ids_RT: torch.Tensor, at_RM: torch.Tensor) -> NextTokens:
         """See [`Rows`]."""
-        assert branches is None, "a plain cache cannot branch"
         rows_R = torch.as_tensor(rows, device=ids_RT.device)
         steps_T = torch.arange(ids_RT.shape[1], device=ids_RT.device)
         mask_RS = torch.cat([self.mask_BS[rows_R], torch.ones_like(ids_RT)], dim=1)
-        cache = _fork(self.cache, rows=None if list(rows) == list(range(len(self.next_B))) else rows_R)
+        cache = fork(self.cache, rows=None if list(rows) == list(range(len(self.next_B))) else rows_R)
         return forward(self.model, cache, ids_RT, self.positions_B[rows_R, None] + steps_T, at_RM, mask_RS)
 
     def append(self, ids_B: torch.Tensor) -> None:
@@ -289,7 +305,7 @@ class ExpandedRows:
     def select(self, rows: Sequence[int]) -> None:
         """See [`Rows`]."""
         rows_R = torch.as_tensor(rows, device=self.positions_B.device)
-        self.cache = _fork(self.cache, rows=rows_R)
+        self.cache = fork(self.cache, rows=rows_R)
         self.mask_BS, self.positions_B, self.next_B = (
             of_all[rows_R] for of_all in (self.mask_BS, self.positions_B, self.next_B)
         )

@@ -2,7 +2,7 @@
 """
 Scores the labels of many queries behind one prefix of demonstrations, which the model reads only once.
 
-Shape letters: Q queries; K labels; B rows of a batch; V vocabulary.
+Shape letters: Q queries; K labels; B rows of a batch.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +17,7 @@ from ddg_hf.errors import UserError
 from .backend import BestLabels, Progress
 from .encoding import EncodedPrompts, context_length, encode_prompts
 from .label_trie import LabelTrie, edges_of, find_best, score_all
+from .next_tokens import plain_output_layer
 from .reading import ExpandedRows, Rows, is_plain, prefill
 from .shared_prefix import SharedPrefix, SharedRows, can_share
 
@@ -101,8 +102,11 @@ def _read(
     # there are many labels, which only shared rows read at once.
     if (len(prompts.prefix) >= max(lengths) or len(prompts.labels) > FEW_LABELS) and can_share(model):
         shared = SharedPrefix(cache, len(prompts.prefix))
-        for batch in length_sorted_batches(lengths, min(token_budget, SHARED_TOKENS)):
-            yield batch, SharedRows(model, shared, [prompts.queries[row] for row in batch])
+        batches = length_sorted_batches([length + new_tokens for length in lengths], min(token_budget, SHARED_TOKENS))
+        # Of a row either its hidden state is kept, or as many logits as the vocabulary has tokens.
+        most = max(map(len, batches)) if plain_output_layer(model) is not None else MAX_ROWS
+        for batch in (some[start : start + most] for some in batches for start in range(0, len(some), most)):
+            yield batch, SharedRows(model, shared, [prompts.queries[row] for row in batch], new_tokens > 0)
         return
     equal = new_tokens > 0 and not is_plain(cache)  # a recurrent state has read the padding
     for batch in _batches(lengths, len(prompts.prefix) + new_tokens, token_budget, equal):
@@ -126,6 +130,7 @@ def _answer(
     for batch, rows in _read(model, prompts, max(map(len, prompts.labels)) - 1, token_budget, kept):
         order += batch
         answers.append(function(rows, trie))
+        del rows  # before the next ones are read
         if progress is not None:
             progress(len(batch))
     return np.concatenate(answers)[np.argsort(order)]
@@ -189,7 +194,8 @@ def score_labels(
         prefix: Text before every query: instruction and demonstrations.
         queries: Text of each query, up to where the label has to come.
         continuations: Text of each label, such as `" positive"`.
-        token_budget: Greatest number of tokens in the cache at once, the prefix included where it cannot be shared.
+        token_budget: Greatest number of tokens of queries and labels in the cache at once, padding included; and of
+            the prefix for each row where it cannot be shared.
         terminator: Text that follows a label in the prompt; see [`~ddg_hf.evaluation.icl.encoding.encode_prompts`].
 
     Returns:
@@ -255,6 +261,7 @@ def generate_answers(
     for batch, rows in _read(model, prompts, max_new_tokens, token_budget):
         for query, answer in zip(batch, _write_lines(rows, tokenizer, end_ids, max_new_tokens), strict=True):
             answers[query] = answer
+        del rows
         if progress is not None:
             progress(len(batch))
     return answers

@@ -9,7 +9,8 @@ their softmaxes. This is exact: Juravsky et al., "Hydragen: High-Throughput LLM 
 scored at once.
 
 Shape letters as in `reading.py`; further: H query heads; K key/value heads; G = H / K; D head size; P tokens of the
-prefix that a layer keeps; N queries of a row, those of all heads of a group laid side by side.
+prefix that a layer keeps; E the first of these, where some new tokens do not see them; N queries of a row, those of
+all heads of a group laid side by side.
 """
 
 import contextlib
@@ -22,7 +23,7 @@ from transformers import AttentionInterface, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicSlidingWindowLayer
 
 from .next_tokens import NextTokens
-from .reading import Branches, forward, is_plain, pad_right, prefill, read_batches
+from .reading import Branches, fork, forward, is_plain, pad_right, prefill, read_batches
 
 ATTENTION = "ddg_hf_shared_prefix"
 # Attention scores held at once where there is no fused kernel: 2**22 float32 values are 16 MiB.
@@ -48,6 +49,7 @@ class SharedPrefix:
             for layer in prefilled.layers
         ]
         self.visible_BTS = self.offsets_BT = self.key_offsets_BS = torch.empty(0)
+        self.furthest = 0
         # Those since the last `look`: layers with the same window have the same.
         self._masks: dict[tuple, torch.Tensor] = {}
 
@@ -61,12 +63,13 @@ class SharedPrefix:
                 the prefix.
         """
         self.visible_BTS, self.offsets_BT, self.key_offsets_BS = visible_BTS, offsets_BT, key_offsets_BS
+        self.furthest = int(offsets_BT.max())
         self._masks = {}
 
     def visible_in_row(self, layer: int) -> torch.Tensor:
         """`[B, T, S]`: what a token sees of its row through the window of a layer."""
         window = self.windows[layer]
-        if window is None or int(self.offsets_BT.max()) < window:
+        if window is None or self.furthest < window:
             return self.visible_BTS
         return self.visible_BTS & (self.offsets_BT[:, :, None] - self.key_offsets_BS[:, None, :] < window)
 
@@ -76,14 +79,14 @@ class SharedPrefix:
         if keys_values is None or window is None:
             return 0
         num_keys = keys_values[0].shape[2]
-        return min(num_keys, max(0, int(self.offsets_BT.max()) + num_keys - window + 1))
+        return min(num_keys, max(0, self.furthest + num_keys - window + 1))
 
-    def mask(self, layer: int, groups: int, dtype: torch.dtype) -> torch.Tensor:
+    def mask(self, layer: int, dtype: torch.dtype) -> torch.Tensor:
         """
-        `[B, 1, N, split + S]`: 0 where a token sees one of the first tokens of the prefix ([`split`]) or of its row,
+        `[B, 1, T, split + S]`: 0 where a token sees one of the first tokens of the prefix ([`split`]) or of its row,
         minus infinity elsewhere.
         """
-        key = (self.windows[layer], edge := self.split(layer), groups, dtype)
+        key = (self.windows[layer], edge := self.split(layer), dtype)
         if key not in self._masks:
             visible_BTS = self.visible_in_row(layer)
             if edge:
@@ -93,7 +96,7 @@ class SharedPrefix:
                 seen_BTE = self.offsets_BT[:, :, None] - edge_E < self.windows[layer]
                 visible_BTS = torch.cat([seen_BTE, visible_BTS], dim=2)
             mask_BTS = torch.zeros_like(visible_BTS, dtype=dtype).masked_fill_(~visible_BTS, float("-inf"))
-            self._masks[key] = mask_BTS.repeat(1, groups, 1)[:, None]
+            self._masks[key] = mask_BTS[:, None]
         return self._masks[key]
 
 
@@ -141,14 +144,15 @@ def shared_prefix_attention(
             torch.cat([states[:, :, :edge].expand(B, -1, -1, -1), own], dim=2)
             for states, own in zip(kept, (key, value), strict=True)
         )
-    mask_B1NS = prefix.mask(layer, H // K, query.dtype)
-    output_BKND, sums_BKN1 = _attend(query_BKND, key, value, scaling, softcap, mask_B1NS)
+    mask_B1TS = prefix.mask(layer, query.dtype)
+    output_BKND, sums_BKN1 = _attend(query_BKND, key, value, scaling, softcap, mask_B1TS)
     if kept is not None and edge < kept[0].shape[2]:
         flat_1KND = query_BKND.transpose(0, 1).reshape(1, K, -1, D)
         found = _attend(flat_1KND, *(states[:, :, edge:] for states in kept), scaling, softcap)
         far_BKND, far_sums_BKN1 = (x.view(K, B, x.shape[2] // B, -1).transpose(0, 1) for x in found)
-        share_BKN1 = torch.sigmoid(far_sums_BKN1 - sums_BKN1).to(value.dtype)
-        output_BKND = torch.lerp(output_BKND, far_BKND, share_BKN1)
+        share_BKN1 = torch.sigmoid(far_sums_BKN1 - sums_BKN1)
+        near_BKND, far_BKND = (output.to(share_BKN1.dtype) for output in (output_BKND, far_BKND))
+        output_BKND = torch.lerp(near_BKND, far_BKND, share_BKN1).to(value.dtype)
     return output_BKND.reshape(B, H, T, -1).transpose(1, 2), None
 
 
@@ -158,13 +162,14 @@ def _attend(
     value: torch.Tensor,
     scaling: float,
     softcap: float | None,
-    mask_B1NS: torch.Tensor | None = None,
+    mask_B1TS: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """
     Attention `[B, K, N, D]` of `query` `[B, K, N, D]` to `key` and `value` `[B, K, S, D]`, to all of them where there
-    is no mask, and the logarithms of the softmax's sums, `[B, K, N, 1]`.
+    is no mask, and the logarithms of the softmax's sums, `[B, K, N, 1]`. The mask is that of each head of a group.
     """
     if _has_kernel(query, value, softcap):
+        mask_B1NS = None if mask_B1TS is None else mask_B1TS.repeat(1, 1, query.shape[2] // mask_B1TS.shape[2], 1)
         kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
         output, sums_BKN = kernel(query, key, value, 0.0, False, attn_mask=mask_B1NS, scale=scaling)
         return output, sums_BKN.unsqueeze(-1)
@@ -175,8 +180,9 @@ def _attend(
         scores = (query[:, :, start : start + size] * scaling @ key.transpose(-1, -2)).float()
         if softcap is not None:
             scores = torch.tanh(scores / softcap) * softcap
-        if mask_B1NS is not None:
-            scores += mask_B1NS[:, :, start : start + size]
+        if mask_B1TS is not None:
+            steps = torch.arange(start, start + scores.shape[2], device=scores.device) % mask_B1TS.shape[2]
+            scores += mask_B1TS[:, :, steps]
         sums = scores.logsumexp(-1, keepdim=True)
         pieces.append((scores.sub_(sums).exp_().to(value.dtype) @ value, sums))
     output, sums = (torch.cat(parts, dim=2) for parts in zip(*pieces, strict=True))
@@ -213,29 +219,36 @@ class SharedRows:
         model: Causal language model.
         prefix: What the model has read before.
         rows: The tokens of each row, at least one.
+        continued: Whether the rows will be read on.
     """
 
     can_branch = True
 
-    def __init__(self, model: PreTrainedModel, prefix: SharedPrefix, rows: Sequence[Sequence[int]]):
+    def __init__(
+        self, model: PreTrainedModel, prefix: SharedPrefix, rows: Sequence[Sequence[int]], continued: bool = True
+    ):
         self.model, self.prefix = model, prefix
         lengths = [len(row) for row in rows]
         self.lengths_B = torch.tensor(lengths, device=model.device)
         steps_S = torch.arange(max(lengths), device=model.device)
         self.offsets_BS = steps_S.expand(len(rows), -1)
         self.real_BS = steps_S < self.lengths_B[:, None]
-        parts = [self._read_part(rows, some) for some in read_batches(lengths, model.device)]
-        order = torch.tensor([row for some, *_ in parts for row in some], device=model.device)
-        self.next_B = NextTokens.cat([next_b for *_, next_b in parts])[order.argsort()]
+        batches, caches, found = read_batches(lengths, model.device), [], []
+        for some in batches:
+            cache, next_b = self._read_part(rows, some)
+            found.append(next_b)
+            caches += [cache] if continued else []
+        order = torch.tensor([row for some in batches for row in some], device=model.device)
+        self.next_B = NextTokens.cat(found)[order.argsort()]
         # Of the rows, without the prefix.
-        self.cache = _join([(some, cache) for some, cache, _ in parts])
+        self.cache = _join(batches, caches) if continued else None
 
-    def _read_part(self, rows, some: list[int]) -> tuple[list[int], DynamicCache, NextTokens]:
+    def _read_part(self, rows, some: list[int]) -> tuple[DynamicCache, NextTokens]:
         ids_bT, lengths_b = pad_right([rows[row] for row in some], self.model.device)
         steps_T = torch.arange(ids_bT.shape[1], device=ids_bT.device)
         offsets_bT, visible_bTT = steps_T.expand_as(ids_bT), (steps_T[:, None] >= steps_T).expand(len(some), -1, -1)
         cache, at_b1 = DynamicCache(), lengths_b[:, None] - 1
-        return some, cache, self._forward(cache, ids_bT, visible_bTT, offsets_bT, offsets_bT, at_b1)
+        return cache, self._forward(cache, ids_bT, visible_bTT, offsets_bT, offsets_bT, at_b1)
 
     def _forward(self, cache, ids_BT, visible_BTS, offsets_BT, key_offsets_BS, at_BM) -> NextTokens:
         self.prefix.look(visible_BTS, offsets_BT, key_offsets_BS)
@@ -243,14 +256,6 @@ class SharedRows:
             # The mask says nothing, and keeps models from asking for one.
             mask_BT = torch.ones_like(ids_BT)
             return forward(self.model, cache, ids_BT, self.prefix.length + offsets_BT, at_BM, mask_BT)
-
-    def _of(self, rows_R: torch.Tensor | None) -> DynamicCache:
-        """A cache that continues that of some rows, or of all."""
-        fork = DynamicCache()
-        for layer, part in enumerate(self.cache.layers):
-            keys, values = (part.keys, part.values) if rows_R is None else (part.keys[rows_R], part.values[rows_R])
-            fork.update(keys, values, layer)
-        return fork
 
     def read(
         self, rows: Sequence[int], ids_RT: torch.Tensor, at_RM: torch.Tensor, branches: Branches | None = None
@@ -265,7 +270,7 @@ class SharedRows:
         before_RTS = self.real_BS[rows_R, None].expand(-1, len(steps_T), -1)
         visible_RTS = torch.cat([before_RTS, visible_TT.expand(len(rows), -1, -1)], dim=2)
         key_offsets_RS = torch.cat([self.offsets_BS[rows_R], offsets_RT], dim=1)
-        cache = self._of(None if list(rows) == list(range(len(self.lengths_B))) else rows_R)
+        cache = fork(self.cache, rows=None if list(rows) == list(range(len(self.lengths_B))) else rows_R)
         return self._forward(cache, ids_RT, visible_RTS, offsets_RT, key_offsets_RS, at_RM)
 
     @property
@@ -296,23 +301,23 @@ class SharedRows:
     def select(self, rows: Sequence[int]) -> None:
         """See [`~ddg_hf.evaluation.icl.reading.Rows`]."""
         rows_R = torch.as_tensor(rows, device=self.lengths_B.device)
-        self.cache = self._of(rows_R)
+        self.cache = fork(self.cache, rows=rows_R)
         self.real_BS, self.offsets_BS = self.real_BS[rows_R], self.offsets_BS[rows_R]
         self.lengths_B, self.next_B = self.lengths_B[rows_R], self.next_B[rows_R]
 
 
-def _join(parts: Sequence[tuple[list[int], DynamicCache]]) -> DynamicCache:
+def _join(batches: Sequence[list[int]], caches: Sequence[DynamicCache]) -> DynamicCache:
     """One cache of all rows, the shorter ones padded at their end, from those of some rows each."""
-    if len(parts) == 1 and parts[0][0] == sorted(parts[0][0]):
-        return parts[0][1]
-    joined, number = DynamicCache(), sum(len(rows) for rows, _ in parts)
-    longest = max(cache.layers[0].keys.shape[2] for _, cache in parts)
-    for layer in range(len(parts[0][1].layers)):
+    if len(batches) == 1 and batches[0] == sorted(batches[0]):
+        return caches[0]
+    joined, number = DynamicCache(), sum(map(len, batches))
+    longest = max(cache.layers[0].keys.shape[2] for cache in caches)
+    for layer in range(len(caches[0].layers)):
         states = []
         for name in ("keys", "values"):
-            first = getattr(parts[0][1].layers[layer], name)
+            first = getattr(caches[0].layers[layer], name)
             states.append(first.new_zeros(number, first.shape[1], longest, first.shape[3]))
-            for rows, cache in parts:
+            for rows, cache in zip(batches, caches, strict=True):
                 part = getattr(cache.layers[layer], name)
                 states[-1][torch.tensor(rows, device=part.device), :, : part.shape[2]] = part
         joined.update(*states, layer)
@@ -336,7 +341,8 @@ def can_share(model: PreTrainedModel) -> bool:
 def _supports(model: PreTrainedModel) -> bool:
     config = model.config.get_text_config(decoder=True)
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    return bool(getattr(model, "_supports_attention_backend", False)) and kinds <= _LAYER_TYPES
+    devices = set((getattr(model, "hf_device_map", None) or {}).values())
+    return bool(getattr(model, "_supports_attention_backend", False)) and kinds <= _LAYER_TYPES and len(devices) <= 1
 
 
 @torch.inference_mode()
@@ -351,8 +357,7 @@ def _agrees(model: PreTrainedModel) -> bool:
         return False
     prompts = [torch.tensor([ids + row], device=model.device) for row in ([2, 4], [5])]
     expected_BV = torch.stack([model(prompt).logits[0, -1].float().log_softmax(-1) for prompt in prompts])
-    likely_E = expected_BV.topk(10).indices.flatten()
-    at_E = torch.arange(2).repeat_interleave(10)
-    found_E = next_B.logprobs(at_E, likely_E.cpu())
-    difference = (found_E - expected_BV[at_E, likely_E]).abs().max()
+    likely = expected_BV.topk(10).indices.flatten()
+    at = torch.arange(2).repeat_interleave(10)
+    difference = (next_B.logprobs(at, likely.cpu()) - expected_BV[at, likely]).abs().max()
     return bool(difference <= (1e-3 if model.dtype in (torch.float32, torch.float64) else 0.3))

@@ -10,7 +10,9 @@ import torch
 from ddg_hf.data.tasks import get_task
 from ddg_hf.errors import UserError
 from ddg_hf.evaluation.icl import (
+    BestLabels,
     ICLEvaluator,
+    LabelScores,
     PromptTemplate,
     TransformersBackend,
     encode_prompts,
@@ -179,15 +181,11 @@ class FailingBackend:
         return [len(text) for text in texts]
 
     def score(self, prompts, progress=None):
-        from ddg_hf.evaluation.icl.backend import LabelScores
-
         scores_QK = np.tile([-1.0, -2.0], (len(prompts.queries), 1))
         scores_QK[::3] = np.nan
         return LabelScores(scores_QK, np.array([1, 1]))
 
     def best(self, prompts, progress=None):
-        from ddg_hf.evaluation.icl.backend import BestLabels
-
         return BestLabels.of_scores(self.score(prompts).logprobs_QK)
 
     def generate(self, prompts, max_new_tokens, constrained=False, progress=None):

@@ -105,7 +105,7 @@ def test_labels_of_one_token_are_not_read():
 
 def test_common_tokens_are_read_once():
     trie = LabelTrie([[1, 2, 3], [1, 2, 4], [1, 5]])
-    assert [trie.path(node) for node in trie.inner] == [[1], [1, 2]]
+    assert [[trie.tokens[n] for n in trie.path(node)] for node in trie.inner] == [[1], [1, 2]]
     branches = trie.branches("cpu")
     assert branches.depths_T.tolist() == [0, 1]
     assert branches.visible_TT.tolist() == [[True, False], [True, True]]

@@ -116,15 +116,46 @@ def test_logits_that_are_no_numbers(method, value, tiles):
         method(found)
 
 
-def test_output_layers_that_are_plain(tiny_tokenizer):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("family", ["gpt2", "llama", "qwen2", "mistral", "gemma3"])
+def test_models_with_a_plain_output_layer(family, dtype, tiny_tokenizer):
+    model = make_model(family, tiny_tokenizer).to(dtype)
+    assert plain_output_layer(model) is model.lm_head
+
+
+def test_hooks_and_wrappers_are_not_passed_over(tiny_tokenizer):
     model = make_model("gpt2", tiny_tokenizer)
-    assert plain_output_layer(model) is model.lm_head
-    hook = model.lm_head.register_forward_hook(lambda module, args, output: output)
-    assert plain_output_layer(model) is None
-    hook.remove()
-    assert plain_output_layer(model) is model.lm_head
+    for module in (model, model.lm_head):
+        hook = module.register_forward_hook(lambda module, args, output: output)
+        assert plain_output_layer(model) is None
+        hook.remove()
+        assert plain_output_layer(model) is model.lm_head
+        module.forward = module.forward
+        assert plain_output_layer(model) is None
+        del module.forward
     model.lm_head.__class__ = type("Quantized", (torch.nn.Linear,), {})
     assert plain_output_layer(model) is None
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+def test_lora(tiny_tokenizer):
+    """An adapter's model has no base model in the sense of transformers; its own forward is used."""
+    peft = pytest.importorskip("peft")
+    model = make_model("llama", tiny_tokenizer)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = peft.get_peft_model(model, peft.LoraConfig(init_lora_weights=False, task_type="CAUSAL_LM")).eval()
+    assert plain_output_layer(model) is None
+    prefix, labels = TEMPLATE.prefix(DEMONSTRATIONS), [" negative", " rather good", " positive"]
+    scores_QK = score_prompts(model, encode_prompts(tiny_tokenizer, prefix, QUERIES, labels))
+    expected_QK = uncached_score_labels(model, tiny_tokenizer, prefix, QUERIES, labels)
+    np.testing.assert_allclose(scores_QK, expected_QK, rtol=0, atol=1e-4)
+
+
+def test_a_label_token_beyond_the_vocabulary():
+    found, _ = make()
+    with pytest.raises(UserError, match="the tokenizer has a token 23, but the model knows 23"):
+        found.logprobs([0, 0], [1, VOCABULARY])
 
 
 def test_a_model_that_does_more_with_its_hidden_states(tiny_tokenizer):

@@ -7,6 +7,7 @@ import torch
 
 from ddg_hf.errors import UserError
 from ddg_hf.evaluation.icl import generate_labels, score_labels
+from ddg_hf.evaluation.icl.next_tokens import NextTokens
 from ddg_hf.evaluation.icl.scoring import _batches
 from ddg_hf.evaluation.icl.shared_prefix import can_share
 from tests.evaluation.icl.helpers import (
@@ -107,7 +108,22 @@ def test_soft_capped_logits(tiny_tokenizer):
     assert np.abs(free_QK - scores_QK).max() > 0.05
 
 
-def test_output_layer_sees_only_the_positions_needed(tiny_tokenizer):
+def test_only_the_positions_needed_reach_the_output_layer(tiny_tokenizer, monkeypatch):
+    model = make_model("gemma3", tiny_tokenizer)
+    found, logprobs = [], NextTokens.logprobs
+
+    def watched(self, at_E, tokens_E):
+        found.append((len(self), self.layer))
+        return logprobs(self, at_E, tokens_E)
+
+    assert can_share(model)  # asked once, with forward passes of its own
+    monkeypatch.setattr(NextTokens, "logprobs", watched)
+    score_labels(model, tiny_tokenizer, PREFIX, QUERIES, LABELS["one_token"])
+    assert found == [(len(QUERIES), model.lm_head)]
+
+
+def test_a_watched_output_layer_sees_only_the_positions_needed(tiny_tokenizer):
+    """With a hook on it, the layer is called as the model calls it."""
     model = make_model("gemma3", tiny_tokenizer)
     shapes = []
     assert can_share(model)  # asked once, with forward passes of its own
