@@ -4,13 +4,13 @@ In-context accuracy of Gemma 3 270M on the ten tasks: zero-shot, balanced random
 with DiLM, and rows retrieved for each query.
 
     python benchmarks/icl_tasks.py --data_dir data --output_dir runs/icl_cpu > docs/results/icl_cpu.json
-    python benchmarks/icl_tasks.py --data_dir data --output_dir runs/icl_cpu --markdown
+    python benchmarks/icl_tasks.py --data_dir data --output_dir runs/icl_cpu --finished markdown
 
 Runs `ddg-hf evaluate-icl` for every row that is not finished, one after the other; stopped at any time, the same
 command goes on. 300 queries of the validation split (of cr the test split: its validation split has 177 rows), classes
-as equal as possible; three draws of what is drawn at random. The second command only writes the finished rows as
-Markdown tables, with the command of each. `--data_dir` is a directory with a folder for each task, and
-`dilm_published` with DiLM's sets.
+as equal as possible; three draws of what is drawn at random. The second command runs nothing: it writes the finished
+rows as Markdown tables, with the command of each (`--finished json`: as JSON). `--data_dir` is a directory with a
+folder for each task, and `dilm_published` with DiLM's sets.
 """
 
 import argparse
@@ -147,11 +147,11 @@ def main() -> None:
     parser.add_argument("--data_dir", required=True, help="directory with the tasks and dilm_published/")
     parser.add_argument("--output_dir", default="runs/icl_cpu")
     parser.add_argument("--tasks", nargs="*", default=[task for task in TASKS if task != "toy"])
-    parser.add_argument("--markdown", action="store_true", help="only write what is finished as Markdown")
+    parser.add_argument("--finished", choices=["json", "markdown"], help="run nothing, write what is finished")
     options = parser.parse_args()
     planned = runs(options.tasks)
     for run in planned:
-        if options.markdown or finished(options, run) is not None:
+        if options.finished or finished(options, run) is not None:
             continue
         Path(options.output_dir).mkdir(parents=True, exist_ok=True)
         if run.kind == "dilm":
@@ -161,7 +161,7 @@ def main() -> None:
         subprocess.run(command, check=True, stdout=sys.stderr)
     done = [(run, results) for run in planned if (results := finished(options, run)) is not None]
     rows = [row for run, results in done for row in rows_of(options, run, results)]
-    if options.markdown:
+    if options.finished == "markdown":
         print(markdown(rows))
     else:
         print_result({"rows": rows, "not_finished": [run.name for run in planned if finished(options, run) is None]})
