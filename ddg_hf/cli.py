@@ -1,6 +1,7 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """`ddg-hf <command>`: the entry points of `recipes/` under one name."""
 
+import atexit
 import importlib
 import logging
 import os
@@ -33,7 +34,7 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
     _show_messages()
     try:
         code = main(argv) or 0
-        leave_processes()
+        leave_processes(code)
         return code
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
@@ -43,11 +44,21 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
         return 130
 
 
-def leave_processes() -> None:
-    """Ends the process group, if there is one: its threads must not outlive the interpreter, which would abort."""
+def leave_processes(code: int = 0) -> None:
+    """
+    Ends the process group and this process with it, if there is one.
+
+    What the interpreter does at its end is done here. But it does not take the interpreter down: a thread of the group
+    that asks for the interpreter's lock then (Python before 3.14 unwinds it) aborts a process that has done its work.
+    """
     distributed = sys.modules.get("torch.distributed")
-    if distributed is not None and distributed.is_available() and distributed.is_initialized():
-        distributed.destroy_process_group()
+    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+        return
+    distributed.destroy_process_group()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _show_messages() -> None:
