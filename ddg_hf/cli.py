@@ -6,6 +6,7 @@ import importlib
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 
 from .errors import UserError, closest
@@ -55,6 +56,7 @@ def leave_processes(code: int = 0) -> None:
     if distributed is None or not distributed.is_available() or not distributed.is_initialized():
         return
     distributed.destroy_process_group()
+    threading._shutdown()  # waits for threads that are not daemons, such as those of trackers
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
