@@ -9,8 +9,9 @@ with DiLM, and rows retrieved for each query.
 Runs `ddg-hf evaluate-icl` for every row that is not finished, one after the other; stopped at any time, the same
 command goes on. 300 queries of the validation split (of cr the test split: its validation split has 177 rows), classes
 as equal as possible; three draws of what is drawn at random. The second command runs nothing: it writes the finished
-rows as Markdown tables, with the command of each (`--finished json`: as JSON). `--data_dir` is a directory with a
-folder for each task, and `dilm_published` with DiLM's sets.
+rows as Markdown tables, with the command of each (`--finished json`: as JSON). `--known FILE` takes over the rows of
+a JSON file that the first command wrote, on another machine for instance, and does not run their commands again.
+`--data_dir` is a directory with a folder for each task, and `dilm_published` with DiLM's sets.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import json
 import shlex
 import subprocess
 import sys
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,9 +102,11 @@ def finished(options, run: Run) -> dict | None:
     return json.loads((directory / "results.json").read_text())
 
 
-def rows_of(options, run: Run, results: dict) -> list[dict]:
-    """A row for each number of demonstrations."""
-    found = []
+def rows_of(options, run: Run) -> list[dict]:
+    """A row for each number of demonstrations, none if it is not finished."""
+    results, found = finished(options, run), []
+    if results is None:
+        return []
     for entry in results["aggregates"]:
         shown = [r for r in results["runs"] if (r["dpc"], r["rounds"]) == (entry["dpc"], entry["rounds"])]
         row = {"task": run.task, "demonstrations": run.kind, "rounds": entry["rounds"], "sets": entry["num_sets"]}
@@ -112,6 +116,14 @@ def rows_of(options, run: Run, results: dict) -> list[dict]:
             row[f"{kind}accuracy"] = entry.get(f"{kind}accuracy")
         row |= {name: entry[name] for name in ("num_ties", "seconds", "seconds_per_query")}
         found.append(row | {"command": run.shown(options)})
+    return found
+
+
+def known_rows(file: str) -> dict[str, list[dict]]:
+    """The rows of each command in a file that this program wrote."""
+    found = defaultdict(list)
+    for row in json.loads(Path(file).read_text())["rows"]:
+        found[row["command"]].append(row)
     return found
 
 
@@ -147,11 +159,13 @@ def main() -> None:
     parser.add_argument("--data_dir", required=True, help="directory with the tasks and dilm_published/")
     parser.add_argument("--output_dir", default="runs/icl_cpu")
     parser.add_argument("--tasks", nargs="*", default=[task for task in TASKS if task != "toy"])
+    parser.add_argument("--known", help="JSON file of this program with rows that are not run again")
     parser.add_argument("--finished", choices=["json", "markdown"], help="run nothing, write what is finished")
     options = parser.parse_args()
     planned = runs(options.tasks)
+    known = known_rows(options.known) if options.known else {}
     for run in planned:
-        if options.finished or finished(options, run) is not None:
+        if options.finished or run.shown(options) in known or finished(options, run) is not None:
             continue
         Path(options.output_dir).mkdir(parents=True, exist_ok=True)
         if run.kind == "dilm":
@@ -159,12 +173,12 @@ def main() -> None:
         command = [sys.executable, "-m", "ddg_hf.cli", *run.command(options)[1:]]
         print(run.shown(options), file=sys.stderr, flush=True)
         subprocess.run(command, check=True, stdout=sys.stderr)
-    done = [(run, results) for run in planned if (results := finished(options, run)) is not None]
-    rows = [row for run, results in done for row in rows_of(options, run, results)]
+    done = {run: found for run in planned if (found := rows_of(options, run) or known.get(run.shown(options)))}
+    rows = [row for found in done.values() for row in found]
     if options.finished == "markdown":
         print(markdown(rows))
     else:
-        print_result({"rows": rows, "not_finished": [run.name for run in planned if finished(options, run) is None]})
+        print_result({"rows": rows, "not_finished": [run.name for run in planned if run not in done]})
 
 
 if __name__ == "__main__":
