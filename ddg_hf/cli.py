@@ -22,6 +22,11 @@ COMMANDS = {
     "evaluate-learner": ("ddg_hf.recipes.evaluate_learner", "train classifiers on distilled sets and test them"),
     "evaluate-icl": ("ddg_hf.recipes.evaluate_icl", "use distilled sets as demonstrations of a language model"),
     "compare": ("ddg_hf.recipes.compare", "compare two evaluations of the same queries"),
+    "check": ("ddg_hf.recipes.check", "check distilled sets for copies, leaks, personal data and balance"),
+    "push": ("ddg_hf.recipes.push", "publish distilled sets on the Hub, with a card"),
+    "pull": ("ddg_hf.recipes.pull", "fetch distilled sets from the Hub"),
+    "convert": ("ddg_hf.recipes.convert", "convert labelled texts from any format to any other"),
+    "export": ("ddg_hf.recipes.export", "write demonstrations in the formats of other tools"),
 }
 
 

@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from ddg_hf.data.rows import fingerprints, rows_and_labels
     from ddg_hf.evaluation.label_control import LabelProbe
-    from ddg_hf.formats import write_distilled
+    from ddg_hf.formats.distilled import write_distilled
     from ddg_hf.generation import generate_sets
     from ddg_hf.models.encoder import TextEncoder
     from ddg_hf.models.generator import Generator

@@ -10,7 +10,7 @@ from datasets import load_dataset
 
 from ddg_hf.configs import GeneratorArguments
 from ddg_hf.errors import UserError
-from ddg_hf.formats import write_distilled
+from ddg_hf.formats.distilled import write_distilled
 from ddg_hf.generation import Candidates, SamplingCounts, generate_sets, sample_candidates, select_rows
 from ddg_hf.generation_config import GenerationArguments
 from ddg_hf.models.generator import Generator

@@ -16,7 +16,7 @@ from accelerate import PartialState
 from ddg_hf import generation
 from ddg_hf.cli import leave_processes
 from ddg_hf.configs import GeneratorArguments
-from ddg_hf.formats import write_distilled
+from ddg_hf.formats.distilled import write_distilled
 from ddg_hf.generation_config import GenerationArguments
 from ddg_hf.models.generator import Generator
 from ddg_hf.provenance import atomic_directory, run_metadata

@@ -16,7 +16,7 @@ from ddg_hf.data.tasks import get_task
 from ddg_hf.errors import UserError
 from ddg_hf.evaluation.demonstrations import describe_distilled
 from ddg_hf.evaluation.icl import ICLEvaluator, PromptTemplate, TransformersBackend, batch_calibrate, log_normalize
-from ddg_hf.formats import distilled_table
+from ddg_hf.formats.distilled import distilled_table
 from ddg_hf.generation import DistilledRow
 from tests.evaluation.icl.helpers import DEMONSTRATIONS, make_model
 from tests.tiny_models import SENTENCES

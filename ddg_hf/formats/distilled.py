@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import yaml
 from datasets import ClassLabel, Features, Value
 
-from .data.tasks import TaskSpec
-from .generation import DistilledRow
-from .provenance import METADATA_FILE, write_json
+from ..data.tasks import TaskSpec
+from ..generation import DistilledRow
+from ..provenance import METADATA_FILE, write_json
 
 
 def distilled_features(spec: TaskSpec) -> Features:
