@@ -1,0 +1,170 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""Reads a directory of distilled sets, whatever wrote it."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import ClassLabel, Dataset, Features
+
+from ..data.checks import is_string, standardise
+from ..data.tasks import TASKS, TaskSpec
+from ..errors import UserError
+from ..generation import DistilledRow
+from ..provenance import METADATA_FILE
+
+CONFIG = re.compile(r"dpc_(\d+)")
+# Columns that a distilled set has beside the texts.
+SET, LOSS, LABEL = "set", "generator_loss", "label"
+
+
+@dataclass(frozen=True)
+class DistilledDirectory:
+    """
+    A directory of distilled sets; see [`open_distilled`].
+
+    Attributes:
+        path (`Path`): the directory.
+        spec (`TaskSpec`): the registered task, if name, columns and labels are its own; else made from the files.
+        configs (`tuple[str, ...]`): `dpc_<n>`, by ascending n.
+        metadata (`dict`): `metadata.json`, empty if there is none.
+    """
+
+    path: Path
+    spec: TaskSpec
+    configs: tuple[str, ...]
+    metadata: dict[str, Any]
+
+    @cached_property
+    def _tables(self) -> dict[str, pa.Table]:
+        return {}
+
+    def table(self, config: str) -> pa.Table:
+        """
+        Returns the rows of a configuration: the text columns (string), `label` (int64), `set` (int32; 0 where there is
+        none) and `generator_loss` (float32; null where it is not known).
+
+        Raises:
+            UserError: no such configuration, or a file that is broken or does not hold what it should.
+        """
+        if config not in self.configs:
+            raise UserError(f"'{self.path}' has no '{config}'; it has {', '.join(self.configs)}")
+        if config not in self._tables:
+            self._tables[config] = _checked(_read(_file(self.path, config)), self.spec, _file(self.path, config))
+        return self._tables[config]
+
+    def sets(self, config: str) -> dict[int, list[DistilledRow]]:
+        """Returns the rows of a configuration by set number, ascending; an unknown loss is NaN."""
+        columns = self.table(config).to_pydict()
+        texts = zip(*(columns[name] for name in self.spec.text_columns), strict=True)
+        found: dict[int, list[DistilledRow]] = {}
+        for row, label, number, loss in zip(texts, columns[LABEL], columns[SET], columns[LOSS], strict=True):
+            found.setdefault(number, []).append(
+                DistilledRow(row, label, number, float("nan") if loss is None else loss)
+            )
+        return dict(sorted(found.items()))
+
+
+def open_distilled(path: str | Path) -> DistilledDirectory:
+    """
+    Opens a directory with `dpc_<n>/train.parquet`, as `ddg-hf generate`, `convert` and `pull` write it. Every file is
+    read and checked.
+
+    Raises:
+        UserError: no directory, nothing in it, a broken file, or columns or label names that are not the same in all
+            configurations.
+    """
+    path = Path(path).expanduser()
+    if not path.is_dir():
+        raise UserError(f"'{path}' is no directory of distilled sets")
+    numbered = {entry.name: int(match[1]) for entry in path.iterdir() if (match := CONFIG.fullmatch(entry.name))}
+    configs = tuple(sorted((name for name in numbered if _file(path, name).is_file()), key=numbered.__getitem__))
+    if not configs:
+        raise UserError(f"'{path}' holds no distilled sets: there is no dpc_<n>/train.parquet in it")
+    metadata = _metadata(path)
+    name = metadata.get("task")
+    described = [(config, _describe(_read(_file(path, config)), _file(path, config))) for config in configs]
+    first, (columns, labels) = described[0]
+    for config, found in described[1:]:
+        if found != (columns, labels):
+            raise UserError(f"'{path}': text columns or label names of {config} are not those of {first}")
+    spec = _spec(name if isinstance(name, str) else path.resolve().name, columns, labels)
+    directory = DistilledDirectory(path, spec, configs, metadata)
+    for config in configs:
+        directory.table(config)
+    return directory
+
+
+def _file(path: Path, config: str) -> Path:
+    return path / config / "train.parquet"
+
+
+def _read(file: Path) -> pa.Table:
+    try:
+        return pq.read_table(file, partitioning=None)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise UserError(f"cannot read '{file}': {' '.join(str(error).split())}") from error
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    file = path / METADATA_FILE
+    if not file.is_file():
+        return {}
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"'{file}' is not JSON: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"'{file}' does not hold a JSON object")
+    return content
+
+
+def _describe(table: pa.Table, file: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns text columns and label names."""
+    repeated = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
+    if repeated:
+        raise UserError(f"'{file}' has two columns '{repeated[0]}'")
+    try:
+        features = Features.from_arrow_schema(table.schema)
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"'{file}' describes its columns wrongly: {' '.join(str(error).split())}") from error
+    columns = tuple(field.name for field in table.schema if is_string(field.type) and field.name not in (LABEL, SET))
+    if not columns:
+        raise UserError(f"'{file}' has no text column")
+    label = features.get(LABEL)
+    if not isinstance(label, ClassLabel):
+        raise UserError(
+            f"'{file}' has no column 'label' with label names; `ddg-hf convert` attaches them (--label_names or --task)"
+        )
+    return columns, tuple(label.names)
+
+
+def _spec(name: str, columns: tuple[str, ...], labels: Sequence[str]) -> TaskSpec:
+    known = TASKS.get(name)
+    if known is not None and (sorted(known.text_columns), known.label_names) == (sorted(columns), tuple(labels)):
+        return known
+    fields = ("Text",) if len(columns) == 1 else tuple(f"Text {i + 1}" for i in range(len(columns)))
+    return TaskSpec(name=name, text_columns=columns, label_names=tuple(labels), field_names=fields)
+
+
+def _checked(table: pa.Table, spec: TaskSpec, file: Path) -> pa.Table:
+    rows = standardise(Dataset(table), spec, str(file), LABEL).with_format("arrow")[:]
+    numbers, losses = pa.nulls(len(table), pa.int32()), pa.nulls(len(table), pa.float32())
+    numbers = pa.array(np.zeros(len(table), np.int32)) if SET not in table.column_names else table.column(SET)
+    if not pa.types.is_integer(numbers.type) or numbers.null_count:
+        raise UserError(f"'set' in '{file}' must be a whole number in every row")
+    if LOSS in table.column_names:
+        losses = table.column(LOSS)
+        if not (pa.types.is_floating(losses.type) or pa.types.is_null(losses.type)):
+            raise UserError(f"'generator_loss' in '{file}' holds {losses.type}, not numbers")
+    try:
+        return rows.append_column(SET, numbers.cast(pa.int32())).append_column(LOSS, losses.cast(pa.float32()))
+    except pa.ArrowInvalid as error:
+        raise UserError(f"'set' in '{file}' holds a number that is out of range: {error}") from error
