@@ -5,7 +5,6 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +32,19 @@ class DistilledDirectory:
     Attributes:
         path (`Path`): the directory.
         spec (`TaskSpec`): the registered task, if name, columns and labels are its own; else made from the files.
-        configs (`tuple[str, ...]`): `dpc_<n>`, by ascending n.
+        tables (`dict[str, pyarrow.Table]`): for each configuration, by ascending number of rows per class, its rows.
         metadata (`dict`): `metadata.json`, empty if there is none.
     """
 
     path: Path
     spec: TaskSpec
-    configs: tuple[str, ...]
+    tables: dict[str, pa.Table]
     metadata: dict[str, Any]
 
-    @cached_property
-    def _tables(self) -> dict[str, pa.Table]:
-        return {}
+    @property
+    def configs(self) -> tuple[str, ...]:
+        """Names of the configurations, `dpc_<n>`, by ascending n."""
+        return tuple(self.tables)
 
     def table(self, config: str) -> pa.Table:
         """
@@ -52,13 +52,11 @@ class DistilledDirectory:
         none) and `generator_loss` (float32; null where it is not known).
 
         Raises:
-            UserError: no such configuration, or a file that is broken or does not hold what it should.
+            UserError: no such configuration.
         """
-        if config not in self.configs:
+        if config not in self.tables:
             raise UserError(f"'{self.path}' has no '{config}'; it has {', '.join(self.configs)}")
-        if config not in self._tables:
-            self._tables[config] = _checked(_read(_file(self.path, config)), self.spec, _file(self.path, config))
-        return self._tables[config]
+        return self.tables[config]
 
     def sets(self, config: str) -> dict[int, list[DistilledRow]]:
         """Returns the rows of a configuration by set number, ascending; an unknown loss is NaN."""
@@ -85,25 +83,21 @@ def open_distilled(path: str | Path) -> DistilledDirectory:
     if not path.is_dir():
         raise UserError(f"'{path}' is no directory of distilled sets")
     numbered = {entry.name: int(match[1]) for entry in path.iterdir() if (match := CONFIG.fullmatch(entry.name))}
-    configs = tuple(sorted((name for name in numbered if _file(path, name).is_file()), key=numbered.__getitem__))
-    if not configs:
+    files = {name: path / name / "train.parquet" for name in sorted(numbered, key=numbered.__getitem__)}
+    files = {name: file for name, file in files.items() if file.is_file()}
+    if not files:
         raise UserError(f"'{path}' holds no distilled sets: there is no dpc_<n>/train.parquet in it")
     metadata = _metadata(path)
-    name = metadata.get("task")
-    described = [(config, _describe(_read(_file(path, config)), _file(path, config))) for config in configs]
-    first, (columns, labels) = described[0]
-    for config, found in described[1:]:
-        if found != (columns, labels):
+    tables = {config: _read(file) for config, file in files.items()}
+    described = {config: _describe(tables[config], file) for config, file in files.items()}
+    first = next(iter(files))
+    for config, found in described.items():
+        if found != described[first]:
             raise UserError(f"'{path}': text columns or label names of {config} are not those of {first}")
-    spec = _spec(name if isinstance(name, str) else path.resolve().name, columns, labels)
-    directory = DistilledDirectory(path, spec, configs, metadata)
-    for config in configs:
-        directory.table(config)
-    return directory
-
-
-def _file(path: Path, config: str) -> Path:
-    return path / config / "train.parquet"
+    task = metadata.get("task")
+    spec = _spec(task if isinstance(task, str) else path.resolve().name, *described[first])
+    checked = {config: _checked(tables[config], spec, file) for config, file in files.items()}
+    return DistilledDirectory(path, spec, checked, metadata)
 
 
 def _read(file: Path) -> pa.Table:
@@ -141,7 +135,7 @@ def _describe(table: pa.Table, file: Path) -> tuple[tuple[str, ...], tuple[str, 
     label = features.get(LABEL)
     if not isinstance(label, ClassLabel):
         raise UserError(
-            f"'{file}' has no column 'label' with label names; `ddg-hf convert` attaches them (--label_names or --task)"
+            f"'{file}' has no column 'label' with label names: `ddg-hf convert --label_names` attaches them"
         )
     return columns, tuple(label.names)
 
