@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -158,6 +159,33 @@ def peak_memory_mb() -> float | None:
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
 
 
+def source_commit() -> str | None:
+    """The commit of the checkout that this package runs from, or `None` if it is installed from elsewhere."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):  # no git here
+        return None
+    return found.stdout.strip() or None
+
+
+def recorded_run(directory: str | os.PathLike | None) -> dict[str, Any] | None:
+    """
+    What the run that wrote `directory` recorded of itself, as far as later stages repeat it, or `None` if `directory`
+    holds no run (a model of the Hub, for example).
+    """
+    record = Path(directory) / METADATA_FILE if directory is not None else None
+    if record is None or not record.is_file():
+        return None
+    content = json.loads(record.read_text(encoding="utf-8"))
+    kept = ("stage", "task", "ddg_hf_version", "ddg_hf_commit", "arguments", "metrics", "generator_run")
+    return {name: content[name] for name in kept if name in content}
+
+
 def run_metadata(stage: str, arguments: list[Any], **extra: Any) -> dict[str, Any]:
     """
     The record of a run: stage, arguments (dataclasses, secrets redacted), versions, machine, time and peak memory of
@@ -173,6 +201,7 @@ def run_metadata(stage: str, arguments: list[Any], **extra: Any) -> dict[str, An
     return {
         "stage": stage,
         "ddg_hf_version": __version__,
+        "ddg_hf_commit": source_commit(),
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "arguments": redact(merged),
         "versions": {"python": platform.python_version(), **versions},

@@ -9,19 +9,14 @@ second) with a 95 % interval of the crossed bootstrap over sets and queries, and
 test over the queries, by itself and after Holm's correction for the number of rows. Directories may be given instead.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ddg_hf.command_line import ArgumentParser
 from ddg_hf.errors import UserError
 from ddg_hf.evaluation.comparison import PREDICTION_COLUMNS, compare
 from ddg_hf.evaluation.results import write_readable_json
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str):
-        raise UserError(message)
 
 
 def report(comparison: dict) -> None:
@@ -65,7 +60,7 @@ def report(comparison: dict) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Compares the two evaluations that `argv` (default: the command line) names. Returns the exit code."""
-    parser = _Parser(prog="ddg-hf compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(prog="ddg-hf compare", description=__doc__)
     parser.add_argument("a", help="results.json of an evaluation, or its directory")
     parser.add_argument("b", help="the same of the evaluation to compare with")
     parser.add_argument(

@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ddg_hf.generation import generate_sets
     from ddg_hf.models.encoder import TextEncoder
     from ddg_hf.models.generator import Generator
-    from ddg_hf.provenance import atomic_directory, check_output_dir, run_metadata
+    from ddg_hf.provenance import atomic_directory, check_output_dir, recorded_run, run_metadata
 
     output_dir = check_output_dir(run_args.output_dir, run_args.overwrite, "generate", replaces=True)
     spec, dataset = data_args.load(seed=run_args.seed)
@@ -84,6 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         task=spec.name,
         data_fingerprint=fingerprints(dataset),
         sampling=sampling,
+        generator_run=recorded_run(generator_args.generator),
     )
     with atomic_directory(output_dir) as directory:
         write_distilled(directory, sets, spec, metadata)

@@ -22,6 +22,7 @@ class TaskSpec:
         hub_config: Configuration of that repository.
         hub_revision: Commit of that repository that is loaded, or `None` for its newest.
         hub_label_column: Name of the label column on the Hub, where it is not `label_column`.
+        hub_task_id: The Hub's name of this kind of task (`task_ids` of a card), or `None`.
         splits: Pairs (our split, split on the Hub). A split whose labels are not public is left out.
         row_filter: `"single_label"` if the label column on the Hub holds a list: rows with exactly one label are kept.
         metrics: Names of the metrics to report, the main one first: `accuracy`, `f1`, `matthews_correlation`.
@@ -43,6 +44,7 @@ class TaskSpec:
     hub_config: str | None = None
     hub_revision: str | None = None
     hub_label_column: str | None = None
+    hub_task_id: str | None = None
     splits: tuple[tuple[str, str], ...] = (("train", "train"), ("validation", "validation"), ("test", "test"))
     row_filter: str | None = None
     metrics: tuple[str, ...] = ("accuracy",)
@@ -86,6 +88,7 @@ _SPECS = (
         hub_id="stanfordnlp/sst2",
         hub_revision="8d51e7e4887a4caaa95b3fbebbf53c0490b58bbb",
         splits=_GLUE_SPLITS,
+        hub_task_id="sentiment-classification",
         max_length=64,
         instruction="Classify the sentiment of each movie review as negative or positive.",
         field_names=("Review",),
@@ -98,6 +101,7 @@ _SPECS = (
         label_names=("very negative", "negative", "neutral", "positive", "very positive"),
         hub_id="SetFit/sst5",
         hub_revision="e51bdcd8cd3a30da231967c1a249ba59361279a3",
+        hub_task_id="sentiment-classification",
         max_length=64,
         instruction="Rate the sentiment of each movie review: very negative, negative, neutral, positive "
         "or very positive.",
@@ -112,6 +116,7 @@ _SPECS = (
         hub_id="SetFit/CR",
         # No commit of this repository is known for certain, so its newest is loaded.
         splits=_TRAIN_AND_TEST,
+        hub_task_id="sentiment-classification",
         max_length=96,
         instruction="Classify the sentiment of each product review as negative or positive.",
         field_names=("Review",),
@@ -125,6 +130,7 @@ _SPECS = (
         hub_id="fancyzhx/ag_news",
         hub_revision="eb185aade064a813bc0b7f42de02595523103ca4",
         splits=_TRAIN_AND_TEST,
+        hub_task_id="topic-classification",
         max_length=128,
         instruction="Name the topic of each news article: World, Sports, Business or Sci/Tech.",
         field_names=("Article",),
@@ -140,6 +146,7 @@ _SPECS = (
         hub_revision=_GLUE_REVISION,
         splits=_GLUE_SPLITS,
         metrics=("matthews_correlation", "accuracy"),
+        hub_task_id="acceptability-classification",
         max_length=48,
         instruction="Decide whether each sentence is grammatically unacceptable or acceptable.",
         field_names=("Sentence",),
@@ -154,6 +161,7 @@ _SPECS = (
         hub_config="qnli",
         hub_revision=_GLUE_REVISION,
         splits=_GLUE_SPLITS,
+        hub_task_id="natural-language-inference",
         max_length=128,
         instruction="Decide whether the sentence answers the question: entailment if it does, not entailment if not.",
         field_names=("Question", "Sentence"),
@@ -169,6 +177,7 @@ _SPECS = (
         hub_config="mnli",
         hub_revision=_GLUE_REVISION,
         splits=(("train", "train"), ("validation", "validation_matched")),
+        hub_task_id="natural-language-inference",
         max_length=128,
         instruction="Say how the hypothesis follows from the premise: entailment, neutral or contradiction.",
         field_names=("Premise", "Hypothesis"),
@@ -184,6 +193,7 @@ _SPECS = (
         hub_revision=_GLUE_REVISION,
         splits=_GLUE_SPLITS,
         metrics=("accuracy", "f1"),
+        hub_task_id="semantic-similarity-classification",
         max_length=128,
         instruction="Decide whether the two questions ask the same: duplicate if they do, not duplicate if not.",
         field_names=("Question 1", "Question 2"),
@@ -200,6 +210,7 @@ _SPECS = (
         hub_revision="f54121560de48f2852f90be299010d1d6dc612ec",
         splits=_TRAIN_AND_TEST,
         metrics=("accuracy", "f1"),
+        hub_task_id="intent-classification",
         max_length=96,
         instruction="Name the intent of each message from a customer of a bank.",
         field_names=("Message",),
@@ -217,6 +228,7 @@ _SPECS = (
         hub_label_column="labels",
         row_filter="single_label",
         metrics=("accuracy", "f1"),
+        hub_task_id="multi-class-classification",
         max_length=64,
         instruction="Name the emotion that each comment expresses.",
         field_names=("Comment",),
@@ -227,6 +239,7 @@ _SPECS = (
         name="toy",
         text_columns=("text",),
         label_names=("praise", "complaint", "refund", "delivery", "cancellation", "question"),
+        hub_task_id="intent-classification",
         max_length=48,
         instruction="Name the intent of each customer message: praise, complaint, refund, delivery, cancellation "
         "or question.",

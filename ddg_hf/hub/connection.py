@@ -1,0 +1,117 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""What can go wrong between this machine and the Hub: what is tried again, and what a user is told."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import httpx2
+from huggingface_hub import constants, get_token
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    HfHubHTTPError,
+    HFValidationError,
+    IncompleteSnapshotError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import validate_repo_id
+
+from ..errors import UserError
+from ..provenance import redact
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+ATTEMPTS = 5
+_FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # seconds
+# Too many requests, a commit that another one has overtaken, and servers in trouble.
+_AGAIN = (408, 409, 412, 429, 500, 502, 503, 504)
+
+
+def check_repo_id(repo_id: str) -> str:
+    """Returns a repository's id, `user/name`. Raises `UserError` if it is none."""
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise UserError(f"'{repo_id}' is no name of a repository: {' '.join(str(error).split())}") from error
+    if repo_id.count("/") != 1:
+        raise UserError(f"'{repo_id}' is no name of a repository; it has the form user/name")
+    return repo_id
+
+
+def with_retries(action: Callable[[], Result], what: str, wait: Callable[[float], None] = time.sleep) -> Result:
+    """
+    Returns what `action` returns; it is begun anew after an error that may pass, so it must be safe to repeat.
+
+    Args:
+        action: Talks to the Hub.
+        what: What it does, for messages: "publish 'user/name'".
+        wait: Waits for a number of seconds.
+
+    Raises:
+        UserError: the Hub refuses, or could not be reached after several attempts.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return action()
+        except (HfHubHTTPError, httpx2.TransportError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+            seconds = _seconds_to_wait(error, attempt)
+            if seconds is None or attempt == ATTEMPTS:
+                raise UserError(_message(error, what)) from None  # the error's request holds the token
+            logger.warning("%s; trying again in %.0f s", _reason(error), seconds)
+            wait(seconds)
+    raise AssertionError("unreachable")
+
+
+def _seconds_to_wait(error: Exception, attempt: int) -> float | None:
+    """Seconds until the next attempt, or `None` if there is no point in one."""
+    if isinstance(error, OfflineModeIsEnabled) or constants.HF_HUB_OFFLINE:
+        return None
+    backoff = min(_FIRST_WAIT * 2 ** (attempt - 1), _LONGEST_WAIT)
+    if isinstance(error, HfHubHTTPError):
+        if error.response.status_code not in _AGAIN:
+            return None
+        asked = error.response.headers.get("Retry-After", "")
+        return min(max(float(asked), 0.0), _LONGEST_WAIT) if asked.isdecimal() else backoff
+    return backoff
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, on one line and without the token."""
+    if isinstance(error, HfHubHTTPError):
+        status = error.response.status_code
+        said = f": {error.server_message}" if error.server_message else ""
+        text = f"the Hub answered {status}{said}"
+    else:
+        cause = error.__cause__ or error
+        text = f"no connection to the Hub ({type(cause).__name__}: {cause})"
+    token = get_token()
+    text = " ".join(text.split())[:400]
+    return redact(text.replace(token, "<redacted>") if token else text)
+
+
+def _message(error: Exception, what: str) -> str:
+    """The line that a user reads."""
+    if isinstance(error, OfflineModeIsEnabled) or constants.HF_HUB_OFFLINE:
+        return f"cannot {what}: HF_HUB_OFFLINE is set"
+    login = "log in with `hf auth login` or set HF_TOKEN"
+    status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
+    if isinstance(error, RevisionNotFoundError):
+        return f"cannot {what}: there is no such revision"
+    if status == 401 or isinstance(error, RepositoryNotFoundError):
+        hint = "your token is not valid for it" if get_token() else f"if it is private, {login}"
+        return f"cannot {what}: there is no such repository, or you have no access to it ({hint})"
+    if status == 403:
+        return f"cannot {what}: your token does not allow it; {login} with a token that may write there"
+    if isinstance(error, EntryNotFoundError) and not isinstance(
+        error, (IncompleteSnapshotError, LocalEntryNotFoundError)
+    ):
+        return f"cannot {what}: {_reason(error)}"
+    if status == 412:
+        return f"cannot {what}: others changed the repository again and again meanwhile; try again"
+    return f"cannot {what}: {_reason(error)}"

@@ -1,0 +1,44 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""
+Fetch distilled sets from the Hugging Face Hub.
+
+    ddg-hf pull user/sst2-ddg --config dpc_5 --output_dir runs/sst2/pulled
+
+The directory is like the one that was published, and serves every other command: `evaluate-icl --distilled`, `check`,
+`export`, `push`. Commands that take sets also take `user/sst2-ddg` itself. The token, for private repositories, is
+that of `hf auth login` or `HF_TOKEN`.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from ddg_hf.command_line import ArgumentParser
+from ddg_hf.provenance import check_output_dir
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Fetches what `argv` (default: the command line) names. Returns the exit code."""
+    parser = ArgumentParser(prog="ddg-hf pull", description=__doc__)
+    parser.add_argument("repository", help="user/name")
+    parser.add_argument("--config", help="one configuration, e.g. dpc_5 (default: all)")
+    parser.add_argument("--revision", help="branch, tag, commit or refs/pr/<n> (default: main)")
+    parser.add_argument("--output_dir", help="where they go (default: the repository's name, in this directory)")
+    parser.add_argument("--overwrite", action="store_true", help="replace distilled sets that are there")
+    arguments = parser.parse_args(argv)
+    output_dir = arguments.output_dir or arguments.repository.split("/")[-1]
+    check_output_dir(output_dir, arguments.overwrite, replaces=True)
+
+    from ddg_hf.formats.directory import open_distilled
+    from ddg_hf.hub import pull_distilled
+
+    sets = open_distilled(pull_distilled(arguments.repository, output_dir, arguments.config, arguments.revision))
+    for config in sets.configs:
+        print(f"{config}: {len(sets.table(config))} rows, {len(sets.sets(config))} sets")
+    print(f"distilled sets: {sets.path}, commit {sets.metadata['pulled']['commit']}")
+    return 0
+
+
+if __name__ == "__main__":
+    from ddg_hf.cli import run
+
+    sys.exit(run(main))
