@@ -178,8 +178,10 @@ def check(content: str, repo_type: str) -> None:
 
 
 def validate_yaml(request: Request) -> Response:
-    """`POST /api/validate-yaml`."""
+    """`POST /api/validate-yaml`; errors as plain text for those who accept that only."""
     body = request.json()
     errors, warnings = validate(body["content"], body.get("repoType") or "model")
+    if errors and request.headers.get("accept") == "text/plain":
+        return Response(400, {"Content-Type": "text/plain; charset=utf-8"}, "\n".join(errors).encode())
     answer = {"errors": [{"message": text} for text in errors], "warnings": [{"message": text} for text in warnings]}
     return Response.json(answer, 400 if errors else 200)

@@ -6,7 +6,9 @@ from __future__ import annotations
 import json
 import socket
 import struct
+import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -111,6 +113,9 @@ class Handler(BaseHTTPRequestHandler):
             response = self.server.answer(request)
         except HubError as error:
             response = Response.error(error)
+        except Exception:  # a bug of the server, or a request that it does not understand: 501 is not tried again
+            self.server.failures.append(f"{request.method} {request.path}: {traceback.format_exc()}")
+            response = Response.error(HubError(501, "The test server failed"))
         if fault is not None and fault.handled and fault.status is not None:
             return Response.error(HubError(fault.status, "Injected fault", headers=fault.headers))
         return response
@@ -177,17 +182,18 @@ class Server(ThreadingHTTPServer):
 
     Args:
         answer: from a request to its answer; raises `HubError`.
-        log, faults: shared by the servers of one Hub.
+        log, faults, failures: shared by the servers of one Hub. Tracebacks of the server's own errors are failures.
     """
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, answer: Callable[[Request], Response], log: list[Request], faults: Faults):
+    def __init__(self, answer: Callable[[Request], Response], log: list[Request], faults: Faults, failures: list[str]):
         super().__init__(("127.0.0.1", 0), Handler)
         self.answer = answer
         self.log = log
         self.faults = faults
+        self.failures = failures
         self.reset_connections = False
 
     @property
@@ -196,7 +202,5 @@ class Server(ThreadingHTTPServer):
 
     def handle_error(self, request, client_address) -> None:
         """A client that goes away is no error of the server; anything else is printed as usual."""
-        import sys
-
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)

@@ -36,10 +36,9 @@ class HubServer:
         owner, other = self.access.add_user(user, organizations=(f"{user}-org",)), self.access.add_user(other_user)
         self.token, self.read_token = owner.new_token("write"), owner.new_token("read")
         self.other_token = other.new_token("write")
-        self._servers = [
-            Server(self._answer_api, self.requests, self.faults),
-            Server(self._answer_storage, self.requests, self.faults),
-        ]
+        self.failures: list[str] = []
+        shared = (self.requests, self.faults, self.failures)
+        self._servers = [Server(self._answer_api, *shared), Server(self._answer_storage, *shared)]
         self.url, self.storage.url = (server.url for server in self._servers)
 
     def start(self) -> HubServer:
