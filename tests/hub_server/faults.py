@@ -16,8 +16,9 @@ class Fault:
 
     `status` answers with an error instead of handling the request; with `handled`, after handling it, so that what
     was asked for has happened and only the answer is lost. `upload_bytes` cuts the connection after that many bytes
-    of the request's body, `download_bytes` after that many of the answer's. The answer's length stays what it was,
-    except with `short`, where it says that the cut body is all there is.
+    of the request's body, `download_bytes` after that many of the answer's (-1: before the answer), with `reset`
+    by a TCP reset instead of in good order. The answer's length stays what it was, except with `short`, where it says
+    that the cut body is all there is.
     """
 
     path: str
@@ -28,6 +29,7 @@ class Fault:
     handled: bool = False
     upload_bytes: int | None = None
     download_bytes: int | None = None
+    reset: bool = False
     short: bool = False
     corrupt: bool = False
     delay: float = 0.0
@@ -81,13 +83,17 @@ class Faults:
             return self.add(path, method, times, handled=True, download_bytes=-1)
         return self.add(path, method, times, handled=True, status=status)
 
-    def cut_upload(self, path: str, after: int, method: str | None = None, times: int = 1) -> Fault:
+    def cut_upload(
+        self, path: str, after: int, method: str | None = None, times: int = 1, reset: bool = False
+    ) -> Fault:
         """Cuts the connection when `after` bytes of the request's body have arrived."""
-        return self.add(path, method, times, upload_bytes=after)
+        return self.add(path, method, times, upload_bytes=after, reset=reset)
 
-    def cut_download(self, path: str, after: int, method: str | None = None, times: int = 1) -> Fault:
+    def cut_download(
+        self, path: str, after: int, method: str | None = None, times: int = 1, reset: bool = False
+    ) -> Fault:
         """Cuts the connection when `after` bytes of the answer's body have been sent."""
-        return self.add(path, method, times, download_bytes=after)
+        return self.add(path, method, times, download_bytes=after, reset=reset)
 
     def truncate(self, path: str, keep: int, method: str | None = None, times: int = 1) -> Fault:
         """Sends only `keep` bytes of the body, with a `Content-Length` that says so."""

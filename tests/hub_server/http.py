@@ -96,7 +96,7 @@ class Handler(BaseHTTPRequestHandler):
             request.received = len(request.body)
             self.write(request, self.answer(request, fault), fault)
         except (CutConnection, ConnectionError):
-            self.cut()
+            self.cut(reset=fault is not None and fault.reset)
         finally:
             request.body, request.token = b"", None  # the log is for reading, not for large files and secrets
 
@@ -163,14 +163,12 @@ class Handler(BaseHTTPRequestHandler):
         if limit is not None and limit < len(body):
             raise CutConnection
 
-    def cut(self) -> None:
-        """Closes the connection at once; a reset also stops a client that is still sending."""
+    def cut(self, reset: bool) -> None:
+        """Closes the connection: in good order, or with a reset, which clients see as another error."""
         self.close_connection = True
-        if self.server.reset_connections:
+        if reset:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
-        else:
-            self.wfile.flush()
 
     def log_message(self, *args) -> None:
         """Nothing on standard error: `Server.log` has it all."""
@@ -194,11 +192,28 @@ class Server(ThreadingHTTPServer):
         self.log = log
         self.faults = faults
         self.failures = failures
-        self.reset_connections = False
+        self._connections: set[socket.socket] = set()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
+
+    def process_request(self, request: socket.socket, client_address) -> None:
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: socket.socket) -> None:
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        """Stops listening, and ends the connections that clients keep open."""
+        super().server_close()
+        for connection in list(self._connections):
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # closed in the meantime
 
     def handle_error(self, request, client_address) -> None:
         """A client that goes away is no error of the server; anything else is printed as usual."""
