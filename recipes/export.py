@@ -3,18 +3,38 @@
 Write distilled sets in the formats of other tools.
 
     ddg-hf export runs/sst2/distilled --config dpc_5 --format prompt --output prompt.txt
+    ddg-hf export runs/sst2/distilled --config dpc_5 --format lm-eval --data_dir data --output tasks
 
-What each format holds and how it is loaded: docs/exports.md. The first set is exported unless --set names another.
+docs/exports.md says what each format holds and how it is loaded. Prompts show the rows of one set in the order of
+`ddg-hf evaluate-icl` with the same seed. Formats with a test for each query (lm-eval, promptfoo) take the queries that
+it would ask: rows of --split of the task, or of --dataset.
 """
 
 import argparse
+import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from ddg_hf.errors import UserError
 
-FORMATS = {"prompt": "the text that comes before a query in a prompt"}
+FORMATS = {
+    "prompt": "the text that comes before a query, as evaluate-icl shows it",
+    "openai-jsonl": "chat messages, a line for each set",
+    "langchain": "a directory with a few-shot prompt and its examples",
+    "dspy": "JSON state of a compiled dspy.Predict",
+    "lm-eval": "a directory with a task for lm-evaluation-harness",
+    "promptfoo": "a configuration with a test for each query",
+    "csv": "all columns of all sets",
+    "setfit": "columns text, label and label_text",
+}
+DIRECTORIES = ("langchain", "lm-eval")
+WITH_QUERIES = ("lm-eval", "promptfoo")
+TABLES = ("csv", "setfit")
+ALL_SETS = ("openai-jsonl", "csv")
+# Names that the tools insist on.
+SUFFIXES = {"dspy": (".json",), "promptfoo": (".yaml", ".yml")}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -29,57 +49,170 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     listed = "; ".join(f"{name}: {what}" for name, what in FORMATS.items())
     parser.add_argument("--format", required=True, choices=list(FORMATS), help=listed)
     parser.add_argument("--config", help="configuration, such as dpc_5 (default: the only one)")
-    parser.add_argument("--set", type=int, help="number of the set (default: the first)")
-    parser.add_argument("--rounds", type=int, help="rows per class (default: all)")
-    parser.add_argument("--seed", type=int, default=42, help="seed of the order (default: 42)")
+    parser.add_argument(
+        "--set", type=int, help=f"number of the set (default: the first; all for {', '.join(ALL_SETS)})"
+    )
+    parser.add_argument("--rounds", type=int, help="rows per class in the prompt (default: all)")
+    parser.add_argument("--seed", type=int, default=42, help="seed of the order and of the queries (default: 42)")
     parser.add_argument(
         "--order",
         choices=["interleaved", "sorted"],
-        default="interleaved",
         help="one row of each class after the other, or class by class (default: interleaved)",
     )
     parser.add_argument("--output", help="file or directory to write (default for files: standard output)")
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
+    queries = parser.add_argument_group(f"queries ({', '.join(WITH_QUERIES)})")
+    queries.add_argument("--data_dir", help="directory with <task>/<split>.parquet (default: the Hub)")
+    queries.add_argument("--dataset", help="Hub id, directory or file, for sets of no registered task")
+    queries.add_argument("--text_columns", help="text columns of --dataset, comma-separated (default: the sets')")
+    queries.add_argument("--label_column", help="label column of --dataset (default: label)")
+    queries.add_argument("--split", help="split that the queries come from (default: validation)")
+    queries.add_argument("--test_number", type=int, help="number of queries, classes balanced (default: the split)")
     arguments = parser.parse_args(argv)
-    if arguments.rounds is not None and arguments.rounds < 1:
-        raise UserError(f"--rounds must be at least 1, got {arguments.rounds}")
+    _check(arguments)
     return arguments
 
 
-def write_file(output: str | None, overwrite: bool, text: str) -> None:
-    """Writes a file whole or not at all, or to standard output without `output`."""
-    from ddg_hf.evaluation.results import atomic_file
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.rounds is not None and arguments.rounds < 1:
+        raise UserError(f"--rounds must be at least 1, got {arguments.rounds}")
+    if arguments.format in TABLES:
+        _refuse(arguments, ("rounds", "order"), f"{arguments.format} has all rows in the order of the sets")
+    if arguments.format not in WITH_QUERIES:
+        names = ("data_dir", "dataset", "text_columns", "label_column", "split", "test_number")
+        _refuse(arguments, names, f"it goes with {' and '.join(WITH_QUERIES)}")
+    if arguments.dataset is None:
+        _refuse(arguments, ("text_columns", "label_column"), "it describes a --dataset")
+    if arguments.format in DIRECTORIES and arguments.output is None:
+        raise UserError(f"--output is missing: {arguments.format} writes a directory")
+    suffixes = SUFFIXES.get(arguments.format)
+    if suffixes and arguments.output is not None and Path(arguments.output).suffix not in suffixes:
+        raise UserError(f"{arguments.format} reads files called *{' or *'.join(suffixes)}; rename --output")
 
+
+def _refuse(arguments: argparse.Namespace, names: Sequence[str], reason: str) -> None:
+    for name in names:
+        if getattr(arguments, name) is not None:
+            raise UserError(f"leave out --{name}: {reason}")
+
+
+def check_output(output: str | None, overwrite: bool, is_directory: bool) -> Path | None:
+    """Returns where to write, `None` for standard output. Raises `UserError` if something there would be lost."""
     if output is None:
-        sys.stdout.write(text)
-        return
+        return None
     path = Path(output).expanduser()
-    if path.is_dir():
-        raise UserError(f"--output '{path}' is a directory; give a file")
-    if path.exists() and not overwrite:
+    if path.exists() and path.is_dir() != is_directory:
+        raise UserError(f"--output '{path}' is a {'file' if is_directory else 'directory'}; give another name")
+    if path.exists() and not overwrite and not (is_directory and not any(path.iterdir())):
         raise UserError(f"'{path}' exists; pass --overwrite to replace it or another --output")
-    with atomic_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="")
-    print(f"written: {path}", file=sys.stderr)
+    return path
+
+
+def write(path: Path | None, content: str | dict[str, str | bytes], record: dict) -> None:
+    """Writes a file, or a directory with its record, whole or not at all; a text without a path is printed."""
+    from ddg_hf.evaluation.results import atomic_file
+    from ddg_hf.provenance import METADATA_FILE, atomic_directory, write_json
+
+    if path is None:
+        sys.stdout.write(content)
+    elif isinstance(content, str):
+        with atomic_file(path) as temporary:
+            temporary.write_bytes(content.encode())
+    else:
+        with atomic_directory(path) as temporary:
+            for name, part in content.items():
+                (temporary / name).write_bytes(part.encode() if isinstance(part, str) else part)
+            write_json(temporary / METADATA_FILE, record)
+
+
+def _json(content: object) -> str:
+    return json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+
+
+def _queries(arguments: argparse.Namespace, spec) -> list:
+    """The labelled queries that the arguments describe."""
+    from ddg_hf.exports.queries import load_queries
+
+    return load_queries(
+        spec,
+        arguments.split or "validation",
+        arguments.test_number,
+        arguments.seed,
+        arguments.data_dir,
+        arguments.dataset,
+        [name.strip() for name in arguments.text_columns.split(",")] if arguments.text_columns else None,
+        arguments.label_column,
+    )
+
+
+def _lm_eval_files(arguments: argparse.Namespace, path: Path, name: str, spec, template, rows) -> dict:
+    """The task, with its queries unless the harness can read them from the Hub."""
+    from ddg_hf.exports import lm_eval
+    from ddg_hf.exports.queries import is_registered
+    from ddg_hf.exports.yaml_text import dump_yaml
+
+    split = arguments.split or "validation"
+    chosen = any(value is not None for value in (arguments.data_dir, arguments.dataset, arguments.test_number))
+    if not chosen and is_registered(spec) and lm_eval.is_on_hub(spec, split):
+        source, files = lm_eval.hub_queries(spec, split), {}
+    else:
+        # The harness would look for a relative name in the directory in which it is started.
+        source = lm_eval.local_queries(path.absolute() / lm_eval.QUERIES_FILE)
+        files = {lm_eval.QUERIES_FILE: lm_eval.query_file(spec, _queries(arguments, spec))}
+    return {f"{name}.yaml": dump_yaml(lm_eval.lm_eval_task(name, spec, template, rows, source)), **files}
+
+
+def content_of(arguments: argparse.Namespace, path: Path | None, directory, config: str, number: int):
+    """Returns what is written: the text of a file, or the files of a directory by their names."""
+    from ddg_hf.evaluation.icl.prompts import PromptTemplate
+    from ddg_hf.exports import dspy, langchain, openai_jsonl, promptfoo, tables
+    from ddg_hf.exports.sets import in_prompt_order
+    from ddg_hf.exports.yaml_text import dump_yaml
+
+    kind, spec, sets = arguments.format, directory.spec, directory.sets(config)
+    chosen = list(sets.values()) if kind in ALL_SETS and arguments.set is None else [sets[number]]
+    if kind in TABLES:
+        write_table = tables.csv_text if kind == "csv" else tables.setfit_text
+        return write_table(spec, [row for rows in chosen for row in rows])
+    order = (spec.num_labels, arguments.rounds, arguments.seed, arguments.order or "interleaved")
+    shown = [in_prompt_order(rows, config, *order) for rows in chosen]
+    template, rows = PromptTemplate.from_task(spec), shown[0]
+    name = "_".join([re.sub(r"[^\w.-]+", "-", spec.name), config, f"set{number}"])
+    name += f"_r{arguments.rounds}" if arguments.rounds else ""
+    if kind == "prompt":
+        return template.prefix(rows)
+    if kind == "openai-jsonl":
+        return openai_jsonl.chat_lines(template, shown)
+    if kind == "langchain":
+        return {file: _json(part) for file, part in langchain.langchain_files(spec, template, rows).items()}
+    if kind == "dspy":
+        return _json(dspy.dspy_state(spec, template, rows))
+    if kind == "promptfoo":
+        return dump_yaml(promptfoo.promptfoo_config(name, spec, template, rows, _queries(arguments, spec)))
+    return _lm_eval_files(arguments, path, name, spec, template, rows)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exports what `argv` (default: the command line) names. Returns the exit code."""
     arguments = parse(argv)
+    path = check_output(arguments.output, arguments.overwrite, arguments.format in DIRECTORIES)
 
-    from ddg_hf.evaluation.icl.prompts import PromptTemplate
-    from ddg_hf.exports.sets import choose_config, choose_set, in_prompt_order
+    from ddg_hf.exports.sets import choose_config, choose_set
     from ddg_hf.formats.directory import open_distilled
+    from ddg_hf.provenance import run_metadata
 
     directory = open_distilled(arguments.directory)
     config = choose_config(directory, arguments.config)
     sets = directory.sets(config)
     number = choose_set(sets, arguments.set)
+    content = content_of(arguments, path, directory, config, number)
+    record = run_metadata("export", []) | {"arguments": vars(arguments), "task": directory.spec.name}
+    write(path, content, record | {"config": config, "set": number})
     if arguments.set is None and len(sets) > 1:
-        print(f"{config} has {len(sets)} sets; this is set {number} (--set chooses another)", file=sys.stderr)
-    spec = directory.spec
-    rows = in_prompt_order(sets[number], config, spec.num_labels, arguments.rounds, arguments.seed, arguments.order)
-    write_file(arguments.output, arguments.overwrite, PromptTemplate.from_task(spec).prefix(rows))
+        which = f"all of them, {min(sets)} first" if arguments.format in ALL_SETS else f"set {number}"
+        print(f"{config} has {len(sets)} sets; exported: {which} (--set chooses one)", file=sys.stderr)
+    if path is not None:
+        print(f"written: {path}", file=sys.stderr)
     return 0
 
 
