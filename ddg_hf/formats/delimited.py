@@ -1,0 +1,123 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""Reads CSV and TSV (RFC 4180 quoting, UTF-8) in bounded memory. Every column is text."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pc_csv
+
+from ..errors import UserError
+from .source import Source, check_distinct, is_wanted
+from .text import MAX_LINE_BYTES, decode, line_blocks, one_line
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_BATCH_CHARACTERS = 4 << 20
+
+
+class Delimited(Source):
+    """
+    A CSV or TSV file with a header. A cell without anything in it is missing (null); an empty text is `""`.
+
+    Raises:
+        UserError: the file cannot be read, is empty, or its header has a column twice.
+    """
+
+    typed = False
+
+    def __init__(self, path: Path, columns: Sequence[str] | None = None):
+        self.path = path
+        self._delimiter = DELIMITERS.get(path.suffix.lower(), ",")
+        header = next(self._records(), None)
+        if header is None:
+            raise UserError(f"'{path}' is empty")
+        place, self._header, _ = header
+        check_distinct(self._header, place)
+        self.found = tuple(self._header)
+        self._kept = [i for i, name in enumerate(self._header) if is_wanted(name, columns)]
+        self.schema = pa.schema([pa.field(self._header[i], pa.string()) for i in self._kept])
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        rows: list[list[str]] = []
+        text: list[str] = []
+        size = 0
+        records = self._records()
+        next(records, None)
+        for place, cells, raw in records:
+            if len(cells) != len(self._header):
+                raise UserError(
+                    f"{place} has {len(cells)} fields, but the header has {len(self._header)}: is a quotation mark or "
+                    "a delimiter missing?"
+                )
+            rows.append(cells)
+            text.append(raw)
+            size += len(raw)
+            if size > _BATCH_CHARACTERS:
+                yield self._batch(rows, text)
+                rows, text, size = [], [], 0
+        yield self._batch(rows, text)
+
+    def _batch(self, rows: list[list[str]], text: list[str]) -> pa.RecordBatch:
+        cells = list(zip(*rows, strict=True)) if rows else [()] * len(self._header)
+        columns = [pa.array(cells[i], pa.string()) for i in self._kept]
+        if any("" in cells[i] for i in self._kept):
+            columns = self._with_nulls(columns, "".join(text))
+        return pa.RecordBatch.from_arrays(columns, schema=self.schema)
+
+    def _with_nulls(self, columns: list[pa.Array], text: str) -> list[pa.Array]:
+        """Tells missing cells from empty texts, which `csv` does not and Arrow's reader does."""
+        names = [str(i) for i in range(len(self._header))]
+        data = text.encode()
+        table = pc_csv.read_csv(
+            pa.BufferReader(data),
+            pc_csv.ReadOptions(column_names=names, use_threads=False, block_size=len(data) + 1),
+            pc_csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True),
+            pc_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+                null_values=[""],
+            ),
+        )
+        found = [table.column(i).combine_chunks() for i in self._kept]
+        assert all(a.equals(b.fill_null("")) for a, b in zip(columns, found, strict=True)), "csv and Arrow disagree"
+        return found
+
+    def _records(self) -> Iterator[tuple[str, list[str], str]]:
+        """Yields the place, the cells and the raw text of each record, the header first; empty lines are skipped."""
+        # The limit is the process's own and by default shorter than texts may be.
+        csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_BYTES))
+        raw: list[str] = []
+
+        def lines() -> Iterator[str]:
+            for number, block in line_blocks(self.path):
+                for line in io.StringIO(decode(block, self.path, number), newline=""):
+                    raw.append(line)
+                    yield line
+
+        reader = csv.reader(lines(), delimiter=self._delimiter, strict=True)
+        start = 1
+        while True:
+            try:
+                cells = next(reader, None)
+            except csv.Error as error:
+                raise UserError(
+                    f"the row that begins in line {start} of '{self.path}' is not {self._kind}: {one_line(error)}"
+                ) from error
+            if cells is None:
+                return
+            if cells:
+                yield f"line {start} of '{self.path}'", cells, "".join(raw)
+            raw.clear()
+            start = reader.line_num + 1
+
+    @property
+    def _kind(self) -> str:
+        return "TSV" if self._delimiter == "\t" else "CSV"
+
+    def _place(self, row: int) -> str:
+        records = (place for place, _, _ in self._records())
+        place = next((place for i, place in enumerate(records) if i == row + 1), "the last line")
+        return place.removesuffix(f" of '{self.path}'")

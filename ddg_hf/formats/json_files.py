@@ -1,0 +1,256 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""
+Reads JSON Lines and JSON arrays in bounded memory.
+
+JSON Lines go through Arrow's parser, a block of lines at a time. It must be told the columns and their types, it is
+lenient in places and it does not say where a mistake is. So a block that does not look plain, or that it refuses, is
+parsed by Python's `json`. Both give the same rows.
+"""
+
+import codecs
+import json
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
+
+from ..errors import UserError
+from .json_values import DECODER, ColumnTypes, Row, parse_row, to_batch, to_row
+from .source import Source
+from .text import MAX_LINE_BYTES, decode, line_blocks, not_utf8, one_line, without_bom
+
+_SPACE = " \t\r\n"  # white space in JSON; str.strip() would take more
+_FIRST_ROWS = 100
+_BATCH_CHARACTERS = 4 << 20
+# What a prefix of a JSON text may lack at its end: the rest of a literal, a number or an escape.
+_LONGEST_TOKEN = 16
+
+
+def open_json(path: Path, columns: Sequence[str] | None = None) -> Source:
+    """
+    Opens a file of JSON Lines or of one JSON array, whichever it holds.
+
+    Raises:
+        UserError: the file cannot be read, is empty, or has a row that is wrong.
+    """
+    try:
+        with path.open("rb") as file:
+            start = without_bom(file.read(4096), path)
+    except OSError as error:
+        raise UserError(f"cannot read '{path}': {error.strerror or error}") from error
+    return (JsonArray if start.lstrip().startswith(b"[") else JsonLines)(path, columns)
+
+
+class _JsonSource(Source):
+    def __init__(self, path: Path, columns: Sequence[str] | None):
+        self.path = path
+        self._columns = columns
+        self._found: dict[str, None] = {}
+        self._types = ColumnTypes()
+        if not self._scan():
+            raise UserError(f"'{path}' is empty")
+        self.schema = self._types.schema()
+        self.found = tuple(self._found)
+
+    def _scan(self) -> bool:
+        """Reads the file once, for the types. Returns whether it has a row."""
+        raise NotImplementedError
+
+
+class JsonLines(_JsonSource):
+    """A file with a JSON object in each line; empty lines are skipped."""
+
+    def _scan(self) -> bool:
+        any_row = False
+        for number, block in line_blocks(self.path):
+            if not any_row:
+                for place, row in islice(self._strict(number, block), _FIRST_ROWS):
+                    self._types.add(row, place)
+                    any_row = True
+            if self._fast(number, block, self._types.schema(final=False)) is None:
+                for place, row in self._strict(number, block):
+                    self._types.add(row, place)
+                    any_row = True
+        return any_row
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        for number, block in line_blocks(self.path):
+            table = self._fast(number, block, self.schema)
+            if table is None:
+                rows = [row for _, row in self._strict(number, block)]
+                yield to_batch(rows, self.schema, self.path)
+            else:
+                yield from table.combine_chunks().to_batches()
+
+    def _fast(self, number: int, block: bytes, schema: pa.Schema) -> pa.Table | None:
+        """Parses a block with Arrow. Returns `None` if that might not give what [`_strict`] gives."""
+        lines = block.count(b"\n") + (not block.endswith(b"\n"))
+        begin = block.startswith(b"{") + block.count(b"\n{")
+        end = block.endswith(b"}") + block.count(b"}\n") + block.count(b"}\r\n")
+        # If every line begins and ends with a brace, an object ends where a line ends: nothing else can stand between
+        # `}` and `{`. With as many rows as lines, there is one object in each.
+        if not (schema and lines == begin == end):
+            return None
+        decode(block, self.path, number)
+        others = "error" if self._columns is None else "ignore"
+        try:
+            table = pj.read_json(
+                pa.BufferReader(block),
+                pj.ReadOptions(block_size=1 << 20),
+                pj.ParseOptions(explicit_schema=schema, newlines_in_values=False, unexpected_field_behavior=others),
+            )
+            table.validate(full=True)
+        except pa.ArrowException:
+            return None
+        floats = [column for column in table.columns if pa.types.is_floating(column.type)]
+        # Arrow takes "Inf", which Python does not.
+        if table.num_rows != lines or any(pc.any(pc.is_inf(column)).as_py() for column in floats):
+            return None
+        return table
+
+    def _strict(self, number: int, block: bytes) -> Iterator[tuple[str, Row]]:
+        """Parses a block with Python. Yields the place and the fields of each row."""
+        # Not `splitlines`, which also splits at characters that may stand in a JSON string.
+        for line_number, line in enumerate(decode(block, self.path, number).split("\n"), number):
+            if line.strip(_SPACE):
+                place = f"line {line_number} of '{self.path}'"
+                yield place, parse_row(line, self._columns, place, self._found)
+
+    def _place(self, row: int) -> str:
+        for number, block in line_blocks(self.path):
+            for line_number, line in enumerate(block.split(b"\n"), number):
+                if line.strip(_SPACE.encode()):
+                    row -= 1
+                if row < 0:
+                    return f"line {line_number}"
+        return "the last line"
+
+
+class JsonArray(_JsonSource):
+    """A file with one JSON array of objects."""
+
+    def _scan(self) -> bool:
+        any_row = False
+        for _, place, row in self._rows():
+            self._types.add(row, place)
+            any_row = True
+        return any_row
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        rows: list[Row] = []
+        size = 0
+        for characters, _, row in self._rows():
+            rows.append(row)
+            size += characters
+            if size > _BATCH_CHARACTERS:
+                yield to_batch(rows, self.schema, self.path)
+                rows, size = [], 0
+        yield to_batch(rows, self.schema, self.path)
+
+    def _place(self, row: int) -> str:
+        place = next(islice(self._rows(), row, None))[1]
+        return place.removesuffix(f" of '{self.path}'")
+
+    def _rows(self) -> Iterator[tuple[int, str, Row]]:
+        """Yields the length in characters, the place and the fields of each row."""
+        text = _Window(self.path)
+        text.expect("[")
+        number = 0
+        if text.peek() == "]":
+            text.expect("]")
+        else:
+            mark = "["
+            while mark != "]":
+                number += 1
+                text.peek()
+                place = f"row {number} (line {text.place()[0]}) of '{self.path}'"
+                length, value = text.value(place)
+                yield length, place, to_row(value, self._columns, place, self._found)
+                mark = text.expect(",]")
+        if text.peek():
+            raise UserError(f"'{self.path}' goes on after the array, in {text.where()}")
+
+
+class _Window:
+    """The characters of a file, of which as many are held as one JSON value needs."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._file = path.open("rb")
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._text, self._at = "", 0
+        # A position up to which lines have been counted, its line, and the characters before it in that line.
+        self._counted, self._line, self._before = 0, 1, 0
+        self._start = True
+
+    def place(self, at: int | None = None) -> tuple[int, int]:
+        """Line and column (from 1) of a position in the window, by default the current one."""
+        end = self._at if at is None else at
+        lines = self._text.count("\n", self._counted, end)
+        before = end - self._text.rfind("\n", 0, end) - 1 if lines else self._before + end - self._counted
+        if at is None:
+            self._counted, self._line, self._before = end, self._line + lines, before
+            return self._line, before + 1
+        return self._line + lines, before + 1
+
+    def where(self, at: int | None = None) -> str:
+        return "line {}, column {}".format(*self.place(at))
+
+    def _more(self) -> bool:
+        """Drops what has been read and holds more of the file. Returns whether there was more."""
+        line, _ = self.place()
+        self._text, self._at, self._counted = self._text[self._at :], 0, 0
+        if len(self._text) > MAX_LINE_BYTES:
+            raise UserError(
+                f"the row in line {line} of '{self._path}' is longer than {MAX_LINE_BYTES >> 20} MiB: is a quotation "
+                "mark or a brace missing?"
+            )
+        block = self._file.read(max(1 << 20, len(self._text)))
+        fresh = without_bom(block, self._path) if self._start else block
+        self._start = False
+        try:
+            text = self._decoder.decode(fresh, final=not block)
+        except UnicodeDecodeError as error:
+            self._text += error.object[: error.start].decode()
+            raise not_utf8(self._path, error.object[error.start], self.where(len(self._text))) from error
+        self._text += text
+        if "\0" in text:
+            raise UserError(f"'{self._path}' has a NUL byte in {self.where(self._text.index(chr(0)))}; remove it")
+        if not block:
+            self._file.close()
+        return bool(block)
+
+    def peek(self) -> str:
+        """Skips white space and returns the next character, or nothing at the end of the file."""
+        while True:
+            while self._at < len(self._text) and self._text[self._at] in _SPACE:
+                self._at += 1
+            if self._at < len(self._text) or self._file.closed or not self._more():
+                return self._text[self._at : self._at + 1]
+
+    def expect(self, marks: str) -> str:
+        """Reads one of the given characters."""
+        mark = self.peek()
+        if not mark or mark not in marks:
+            found = f"'{mark}'" if mark else "the end of the file"
+            raise UserError(f"'{self._path}' is not JSON: {found} in {self.where()}, not '{marks[0]}'")
+        self._at += 1
+        return mark
+
+    def value(self, place: str) -> tuple[int, object]:
+        """Reads one JSON value; returns its length in characters and the value."""
+        while True:
+            try:
+                value, end = DECODER.raw_decode(self._text, self._at)
+                length, self._at = end - self._at, end
+                return length, value
+            except json.JSONDecodeError as error:
+                cut = error.msg.startswith("Unterminated") or error.pos >= len(self._text) - _LONGEST_TOKEN
+                message, at = error.msg, error.pos - self._at
+                if not cut or self._file.closed or not self._more():
+                    raise UserError(f"{place} is not JSON: {message} in {self.where(self._at + at)}") from error
+            except (ValueError, RecursionError) as error:
+                raise UserError(f"{place} is not JSON: {one_line(error)}") from error
