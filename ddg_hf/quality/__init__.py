@@ -2,6 +2,7 @@
 """Checks on distilled sets: copies, leaks, broken texts, personal data, balance and variety."""
 
 from .checks import CHECKS
-from .report import CHECKS_FILE, found_by, run_checks
+from .markdown import checks_markdown
+from .report import CHECKS_FILE, found_by, is_current, run_checks
 
-__all__ = ["CHECKS", "CHECKS_FILE", "found_by", "run_checks"]
+__all__ = ["CHECKS", "CHECKS_FILE", "checks_markdown", "found_by", "is_current", "run_checks"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .findings import FAIL, NOT_RUN, OK, WARN, Texts
+from .markdown import statistics
 
 if TYPE_CHECKING:
     from ..formats.directory import DistilledDirectory
@@ -29,7 +30,8 @@ def print_checks(
     checks: Mapping[str, Any], directory: "DistilledDirectory", real: Mapping[str, Sequence[Texts]]
 ) -> None:
     """
-    Prints a table of the checks and the listed findings with the texts of their rows.
+    Prints a table of the checks and the listed findings with the texts of their rows. Text from the data is
+    never taken for markup or for terminal escapes.
 
     The nearest real row is printed with a finding where it is a training or validation row; a test row is only named
     by its position: whoever chooses sets should not read the rows that they are tested on.
@@ -44,16 +46,23 @@ def print_checks(
     from rich.table import Table
     from rich.text import Text
 
+    def table(title: str, first: str) -> Table:
+        result = Table(title=Text(title), box=box.SIMPLE, title_justify="left")
+        for column in (first, *checks["configs"]):
+            result.add_column(Text(printable(column)), no_wrap=True)
+        return result
+
     console = Console(width=None if sys.stdout.isatty() else _WIDTH, soft_wrap=True, highlight=False)
-    title = Text(f"{printable(checks['task'])}: {checks['status']}")
-    table = Table(title=title, box=box.SIMPLE, title_justify="left")
-    table.add_column("check", no_wrap=True)
-    for config in checks["configs"]:
-        table.add_column(Text(printable(config)), no_wrap=True)
+    results = table(printable(f"{checks['task']}: {checks['status']}"), "check")
     for name, check in checks["checks"].items():
-        cells = [_cell(check["configs"].get(config)) for config in checks["configs"]]
-        table.add_row(Text(name), *(Text(text, style=_STYLES[status]) for text, status in cells))
-    console.print(table)
+        cells = [_cell(check, config) for config in checks["configs"]]
+        results.add_row(Text(name), *(Text(text, style=_STYLES[status]) for text, status in cells))
+    console.print(results)
+    means = table("means", "")
+    measured = [statistics(checks["checks"], config) for config in checks["configs"]]
+    for name in measured[0]:
+        means.add_row(Text(name), *(Text(each[name]) for each in measured))
+    console.print(means)
     for name, check in checks["checks"].items():
         if check["status"] == NOT_RUN:
             console.print(Text(f"{name}: not run, {printable(check['reason'])}"))
@@ -63,11 +72,13 @@ def print_checks(
                 console.print(Text(f"    {line}"))
 
 
-def _cell(result: Mapping[str, Any] | None) -> tuple[str, str]:
+def _cell(check: Mapping[str, Any], config: str) -> tuple[str, str]:
     """Returns a cell of the table and its status."""
+    result = check["configs"].get(config)
     if result is None:
         return "not run", NOT_RUN
-    return f"{result['status']}, {result['found']} of {result['rows']}", result["status"]
+    unit = check["unit"]
+    return f"{result['status']}, {result['found']} of {result[unit]} {unit}", result["status"]
 
 
 def _example(example: Mapping[str, Any]) -> str:

@@ -1,0 +1,78 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""Checks as a section of a dataset card."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# An underscore between letters is no markup, and "www." would become a link.
+_MARKUP = re.compile(r"[^\w .,:;()%'-]|(?<![^\W_])_|_(?![^\W_])|(?<=www)\.", re.ASCII | re.IGNORECASE)
+
+
+def escape_markdown(text: str) -> str:
+    """
+    Returns text that Markdown shows as it is, in one line: whatever could be markup, HTML, a link or the border of a
+    table cell is written as an HTML entity, and a character that is not printable as a space.
+    """
+    shown = "".join(char if char.isprintable() else " " for char in text)
+    return _MARKUP.sub(lambda match: f"&#{ord(match[0])};", shown)
+
+
+def checks_markdown(checks: Mapping[str, Any]) -> str:
+    """
+    Returns a compact Markdown section, without a heading: what was compared, a table with a row for each check and a
+    column for each configuration, and one with statistics.
+
+    Args:
+        checks: What [`~ddg_hf.quality.run_checks`] returned, or the content of `checks.json`; every text in it is
+            escaped.
+    """
+    configs = checks["configs"]
+    real = ", ".join(f"{count} {split}" for split, count in checks["real_rows"].items())
+    compared = f"compared with real rows ({real})" if real else "without real rows to compare with"
+    version = escape_markdown(f"ddg_hf {checks['ddg_hf_version']}, {compared}")
+    lines = [f"Checked by {version}. The checks find what they look for: a clean report is no proof.", ""]
+    lines += _head("check", configs)
+    for check in checks["checks"].values():
+        lines.append(_row([check["looks_for"], *(_result(check, config) for config in configs)]))
+    measured = [statistics(checks["checks"], config) for config in configs]
+    lines += ["", *_head("mean", configs)]
+    for name in dict.fromkeys(name for each in measured for name in each):
+        lines.append(_row([name, *(each.get(name, "") for each in measured)]))
+    return "\n".join(lines) + "\n"
+
+
+def _head(first: str, configs: Sequence[str]) -> list[str]:
+    return [_row([first, *configs]), "| " + " | ".join(["---"] * (1 + len(configs))) + " |"]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(escape_markdown(str(cell)) for cell in cells) + " |"
+
+
+def _result(check: Mapping[str, Any], config: str) -> str:
+    result = check["configs"].get(config)
+    if result is None:
+        return "not run"
+    return f"{result['status']}: {result['found']} of {result[check['unit']]} {check['unit']}"
+
+
+def statistics(checks: Mapping[str, Any], config: str) -> dict[str, str]:
+    """Returns statistics of one configuration, those of real rows beside them, by their names."""
+    diversity, lengths = checks["diversity"]["configs"][config], checks["lengths"]["configs"][config]
+    real = diversity.get("real", {})
+    result = {
+        "words in a row": _beside(lengths["words"]["mean"], lengths.get("real_words", {}).get("mean")),
+        **{f"distinct-{n}": _beside(diversity[f"distinct_{n}"], real.get(f"distinct_{n}")) for n in (1, 2, 3)},
+        "self-BLEU": _beside(diversity["self_bleu"], real.get("self_bleu")),
+    }
+    labels = checks["label_consistency"]["configs"].get(config)
+    if labels is not None:
+        result["rows whose label a classifier confirms"] = _beside(
+            labels["consistency"], labels["classifier_accuracy"]
+        )
+    return result
+
+
+def _beside(value: float, real: float | None) -> str:
+    return f"{value:.2f}" if real is None else f"{value:.2f} (real rows: {real:.2f})"
