@@ -162,14 +162,14 @@ def _lm_eval_files(arguments: argparse.Namespace, path: Path, name: str, spec, t
     return {f"{name}.yaml": dump_yaml(lm_eval.lm_eval_task(name, spec, template, rows, source)), **files}
 
 
-def content_of(arguments: argparse.Namespace, path: Path | None, directory, config: str, number: int):
+def content_of(arguments: argparse.Namespace, path: Path | None, spec, config: str, sets: dict, number: int):
     """Returns what is written: the text of a file, or the files of a directory by their names."""
     from ddg_hf.evaluation.icl.prompts import PromptTemplate
     from ddg_hf.exports import dspy, langchain, openai_jsonl, promptfoo, tables
     from ddg_hf.exports.sets import in_prompt_order
     from ddg_hf.exports.yaml_text import dump_yaml
 
-    kind, spec, sets = arguments.format, directory.spec, directory.sets(config)
+    kind = arguments.format
     chosen = list(sets.values()) if kind in ALL_SETS and arguments.set is None else [sets[number]]
     if kind in TABLES:
         write_table = tables.csv_text if kind == "csv" else tables.setfit_text
@@ -205,7 +205,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = choose_config(directory, arguments.config)
     sets = directory.sets(config)
     number = choose_set(sets, arguments.set)
-    content = content_of(arguments, path, directory, config, number)
+    content = content_of(arguments, path, directory.spec, config, sets, number)
     record = run_metadata("export", []) | {"arguments": vars(arguments), "task": directory.spec.name}
     write(path, content, record | {"config": config, "set": number})
     if arguments.set is None and len(sets) > 1:

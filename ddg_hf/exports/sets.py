@@ -1,13 +1,12 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """Which rows of a directory of distilled sets are exported, and in which order."""
 
-import re
 from collections.abc import Sequence
 
 from ..data.samplers import stable_seed
 from ..errors import UserError
 from ..evaluation.demonstrations import Demonstration, DemonstrationSet
-from ..formats.directory import DistilledDirectory
+from ..formats.directory import CONFIG, DistilledDirectory
 from ..generation import DistilledRow
 
 
@@ -16,12 +15,10 @@ def choose_config(directory: DistilledDirectory, config: str | None) -> str:
     Returns the configuration to export: `config`, or the only one there is.
 
     Raises:
-        UserError: the directory does not have it, or has several and none is named.
+        UserError: there are several and none is named.
     """
     if config is None and len(directory.configs) > 1:
         raise UserError(f"'{directory.path}' has {', '.join(directory.configs)}; choose one with --config")
-    if config is not None and config not in directory.configs:
-        raise UserError(f"'{directory.path}' has no '{config}'; it has {', '.join(directory.configs)}")
     return config or directory.configs[0]
 
 
@@ -57,6 +54,6 @@ def in_prompt_order(
     """
     number = rows[0].set
     if rounds is None:
-        rounds = int(re.sub(r"\D", "", config))
+        rounds = int(CONFIG.fullmatch(config)[1])
     shown = DemonstrationSet(number, tuple((row.texts, row.label) for row in rows))
     return shown.in_order(rounds, num_labels, stable_seed("order", seed, number, 0), order_by)

@@ -18,7 +18,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", text) else '"'
+    style = "|" if "\n" in text.strip() else None if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", text) else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
