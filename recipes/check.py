@@ -27,7 +27,12 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="ddg-hf check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = _Parser(
+        prog="ddg-hf check",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     parser.add_argument("directory", help="directory of distilled sets")
     parser.add_argument("--task", help="task whose real rows the sets are compared with, e.g. sst2")
     parser.add_argument("--data_dir", help="directory with <task>/{train,validation,test}.parquet (default: the Hub)")
@@ -43,8 +48,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _check_arguments(arguments: argparse.Namespace) -> None:
-    """Raises `UserError` if the arguments do not fit together."""
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parses the arguments. Raises `UserError` if one is unknown, or they do not fit together."""
+    parser = _parser()
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        name = unknown[0].split("=")[0]
+        raise UserError(f"unknown argument '{name}'.{closest(name, parser._option_string_actions)}")
     for name in arguments.fail_on:
         if name != "any" and name not in CHECKS:
             known = ["any", *CHECKS]
@@ -64,6 +74,7 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
             raise UserError(f"--fail_on {name} needs a classifier: give --learner")
     if arguments.examples < 0:
         raise UserError(f"--examples must not be negative, got {arguments.examples}")
+    return arguments
 
 
 def _real_rows(arguments: argparse.Namespace, directory) -> dict:
@@ -96,13 +107,14 @@ def _probe(learner: str, train):
     from ddg_hf.models.encoder import TextEncoder
 
     texts, labels = train
+    if len(set(labels)) < 2:
+        raise UserError("all training rows have one label; a classifier needs rows of two or more")
     return LabelProbe(TextEncoder(LearnerArguments(learner=learner), rows=texts), texts, labels)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Checks the sets that `argv` (default: the command line) names. Returns the exit code."""
-    arguments = _parser().parse_args(argv)
-    _check_arguments(arguments)
+    arguments = _parse(argv)
 
     from ddg_hf.evaluation.results import write_readable_json
     from ddg_hf.formats.directory import open_distilled
@@ -119,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         raise UserError(f"cannot write '{path}': {error.strerror or error}") from error
     if arguments.json:
-        print(json.dumps(checks, ensure_ascii=False, indent=2))
+        print(json.dumps(checks, indent=2))  # ASCII: nothing in it that a terminal would obey
     else:
         print_checks(checks, directory, {split: rows for split, (rows, _) in real.items()})
         print(f"checks: {path}")

@@ -93,10 +93,10 @@ def test_any_is_silent_where_nothing_is_found(check, tmp_path):
         (["--learner", "tiny"], "--train and --validation"),
         (["--task", "sst2", "--train", "x.csv"], "not both"),
         (["--data_dir", "x"], "--data_dir goes with --task"),
-        (["--train", "nowhere.csv"], "'nowhere.csv' does not exist"),
+        (["--train", "nowhere.csv"], "'nowhere.csv' is no file"),
         (["--task", "toy"], "are not those of 'toy'"),
         (["--examples", "-1"], "--examples"),
-        (["--trane", "x.csv"], "--trane"),
+        (["--trane", "x.csv"], "Did you mean '--train'?"),
     ],
 )
 def test_mistakes_are_one_line(check, directory, arguments, message):

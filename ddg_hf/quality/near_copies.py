@@ -134,11 +134,15 @@ def find_near_copies(
         Findings, one at most for a row and split, with the details `measure` (`8-grams` or `jaccard`, whichever is
         higher), `split`, `real_row` (the nearest) and `similarity`.
     """
+    # A text that many rows repeat is looked up once.
+    distinct = list(dict.fromkeys(rows))
+    position = {row: number for number, row in enumerate(distinct)}
     known = {(copy.row, copy.details["split"]) for copy in copies if copy.details["kind"] != "column"}
     findings = []
     for split, real_rows in real.items():
-        by_grams, by_shingles = nearest_by_containment(rows, real_rows), nearest_by_jaccard(rows, real_rows)
-        for row, (contained, alike) in enumerate(zip(by_grams, by_shingles, strict=True)):
+        by_grams, by_shingles = nearest_by_containment(distinct, real_rows), nearest_by_jaccard(distinct, real_rows)
+        for row, texts in enumerate(rows):
+            contained, alike = by_grams[position[texts]], by_shingles[position[texts]]
             over = [
                 (nearest, measure)
                 for nearest, measure, threshold in (

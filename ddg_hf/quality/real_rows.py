@@ -28,7 +28,7 @@ def read_real_rows(file: str | Path, spec: TaskSpec, labelled: bool) -> tuple[li
     """
     path = Path(file).expanduser()
     if not path.is_file():
-        raise UserError(f"'{file}' does not exist")
+        raise UserError(f"'{file}' is no file of rows")
     rows = _from_file(path, spec.text_columns)
     name = str(file)
     if labelled:

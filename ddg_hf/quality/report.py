@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..errors import UserError
 from ..version import __version__
 from . import broken_texts, copies, near_copies, personal_data, sets, variety
 from .checks import CHECKS, COUNT_SETS
@@ -73,6 +74,9 @@ def run_checks(
         (`status`, `rows`, `sets`, `found` and the details of each) and `examples` (`config`, `set`, `row`, the
         position in the table, `label`, details). No text of any row is in it: rows are named by their position, real
         ones by split and position. `fingerprints` are those of the rows that were checked.
+
+    Raises:
+        UserError: a probe, but no validation rows with labels.
     """
     real = real or {}
     names = directory.spec.label_names
@@ -150,7 +154,12 @@ def _labels(
 ) -> dict[str, Outcome]:
     if probe is None:
         return {}
-    accuracy = probe.accuracy(*real["validation"])
+    texts, labels = real.get("validation", ((), None))
+    if labels is None:
+        raise UserError(
+            "the check of the labels needs validation rows with labels, which say how good the classifier is"
+        )
+    accuracy = probe.accuracy(texts, labels)
     return {
         config: check_labels(part.labels, probe.predict(part.texts).tolist(), accuracy, names)
         for config, part in parts.items()
@@ -189,7 +198,7 @@ def _fingerprint(part: _Rows) -> str:
 def is_current(checks: Mapping[str, Any], directory: "DistilledDirectory") -> bool:
     """Returns whether checks, such as those in `checks.json`, are of the very rows that a directory holds."""
     now = {config: _fingerprint(_Rows.of(directory, config)) for config in directory.configs}
-    return checks.get("version") == VERSION and checks.get("fingerprints") == now
+    return isinstance(checks, Mapping) and checks.get("version") == VERSION and checks.get("fingerprints") == now
 
 
 def found_by(checks: Mapping[str, Any], names: Sequence[str]) -> list[str]:

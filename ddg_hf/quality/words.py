@@ -6,17 +6,21 @@ import unicodedata
 
 _NOT_ASCII_WORD = re.compile(r"[^a-z0-9]+")
 # "do n't" and "it 's", as tokenised corpora have them, are "don't" and "it's".
-_SPLIT_CONTRACTION = re.compile(r"\s+(?=n['’]t\b|['’](?:s|re|ve|ll|d|m)\b)")
+_SPLIT_CONTRACTION = re.compile(r"(?<!\s)\s+(?=n['’]t\b|['’](?:s|re|ve|ll|d|m)\b)")
 _APOSTROPHE = re.compile(r"(?<=\w)['’ʼ](?=\w)")
+# Brackets as the Penn Treebank, and corpora tokenised like it, write them.
+_BRACKET = re.compile(r"-[lr][rsc]b-")
 # Kana and ideographs have no spaces between words: each is a word of its own.
 _IDEOGRAPH = re.compile(r"([぀-ヿ㐀-䶿一-鿿豈-﫿])")
 
 
 def _fold(text: str) -> str:
-    """Compatibility forms (NFKC) and case folded."""
+    """Compatibility forms (NFKC) and case folded, brackets such as `-lrb-` left out."""
     if text.isascii():
-        return text.lower()
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+        folded = text.lower()
+    else:
+        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return _BRACKET.sub(" ", folded) if "b-" in folded else folded
 
 
 def _spaced(folded: str) -> str:

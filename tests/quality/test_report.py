@@ -2,6 +2,7 @@
 """All checks together, and the section of the card."""
 
 import json
+import time
 
 import pyarrow.parquet as pq
 import pytest
@@ -13,8 +14,11 @@ from ddg_hf.formats.directory import open_distilled
 from ddg_hf.formats.distilled import distilled_table
 from ddg_hf.generation import DistilledRow
 from ddg_hf.quality import CHECKS, checks_markdown, found_by, is_current, run_checks
+from ddg_hf.quality.broken_texts import control_tokens, truncation
 from ddg_hf.quality.markdown import escape_markdown
+from ddg_hf.quality.personal_data import personal_data
 from ddg_hf.quality.terminal import print_checks, printable
+from ddg_hf.quality.words import words
 from tests.quality.directories import write_directory
 
 CLEAN = {"dpc_1": [("a fine film .", 1, 0), ("a poor film .", 0, 0)]}
@@ -112,6 +116,17 @@ def test_terminal_shows_training_rows_but_no_test_rows_and_no_escapes(tmp_path, 
     shown = capsys.readouterr().out
     assert "[red]one two[/red]" in shown and r"\x1b[31m nine" in shown and "\x1b" not in shown
     assert "TRAINING" in shown and "TESTING" not in shown
+
+
+@pytest.mark.parametrize(
+    "unit", ["(", "a@", "+1", "1 ", "12", "<|", ": (", "[", "0 12 ", "AB12 ", "''  ", " ", "212-555-"]
+)
+def test_no_pattern_takes_long_on_a_long_text(unit):
+    """100,000 characters take hundredths of a second; a pattern that backtracks would take minutes."""
+    text = unit * (100_000 // len(unit)) + "x"
+    start = time.perf_counter()
+    truncation(text), control_tokens(text), personal_data(text), words(text), escape_markdown(text), printable(text)
+    assert time.perf_counter() - start < 5
 
 
 def published(shared_data, tmp_path, task):

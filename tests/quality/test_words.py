@@ -19,6 +19,7 @@ from ddg_hf.quality.words import normalise, word_ngrams, words
         ("café", "cafe\u0301"),
         ("ﬁne", "FINE"),
         ("two\u00a0words\n", "two words"),
+        ("a -lrb- fine -RRB- film", "a (fine) film"),
     ],
 )
 def test_same_letters_and_digits(one, other):
@@ -65,3 +66,8 @@ def test_words_are_the_letters_in_order(text):
 def test_word_ngrams():
     assert word_ngrams(["a", "b", "a"], 2) == [("a", "b"), ("b", "a")]
     assert word_ngrams(["a"], 2) == []
+
+
+def test_long_runs_of_spaces_take_no_longer():
+    """A pattern that backtracks at every space of a run would need minutes."""
+    assert words("a" + " " * 200_000 + "b") == ["a", "b"]
