@@ -89,7 +89,7 @@ def _real_rows(arguments: argparse.Namespace, directory) -> dict:
         made_with = directory.metadata.get("arguments")
         seed = made_with.get("seed") if isinstance(made_with, dict) else None
         task, dataset = load_data(arguments.task, arguments.data_dir, seed=seed if isinstance(seed, int) else 42)
-        if (task.text_columns, task.label_names) != (spec.text_columns, spec.label_names):
+        if (sorted(task.text_columns), task.label_names) != (sorted(spec.text_columns), spec.label_names):
             raise UserError(f"the columns or labels of '{arguments.directory}' are not those of '{task.name}'")
         return {split: rows_and_labels(rows, spec) for split, rows in dataset.items()}
     files = {split: getattr(arguments, split) for split in ("train", "validation", "test")}

@@ -44,11 +44,11 @@ def grams(row: Texts) -> set[tuple[str, ...]]:
     return result
 
 
-def nearest_by_containment(rows: Sequence[Texts], real_rows: Iterable[Texts]) -> list[Nearest]:
+def nearest_by_containment(rows: Sequence[Texts], real_rows: Sequence[Texts]) -> list[Nearest]:
     """
     Returns for each row the real row that has the greatest share of its [`grams`], as runs of words within a column.
 
-    Real rows are read one after the other and not kept.
+    Nothing is kept of the real rows but what they share with the others.
     """
     row_grams = [grams(row) for row in rows]
     owners: dict[tuple[str, ...], list[int]] = {}
@@ -78,13 +78,13 @@ def shingles(row: Texts) -> set[str]:
     return {text[i : i + SHINGLE_CHARACTERS] for i in range(max(1, len(text) - SHINGLE_CHARACTERS + 1))}
 
 
-def nearest_by_jaccard(rows: Sequence[Texts], real_rows: Iterable[Texts]) -> list[Nearest]:
+def nearest_by_jaccard(rows: Sequence[Texts], real_rows: Sequence[Texts]) -> list[Nearest]:
     """
     Returns for each row the most similar real row by the Jaccard similarity of their [`shingles`].
 
     Candidates come from MinHash signatures and locality-sensitive hashing (`datasketch`); the similarity is the exact
-    one. A real row of similarity 0.7 is overlooked with a probability of 0.0002, one of 0.5 with 0.13, and what is
-    less similar is mostly not found: see [`JACCARD`]. Real rows are read one after the other and not kept.
+    one. A real row of similarity 0.7 is overlooked with a probability of 0.0002, one of 0.5 with 0.13; less similar
+    ones are mostly not found.
     """
     from datasketch import MinHash, MinHashLSH
 
@@ -99,7 +99,7 @@ def nearest_by_jaccard(rows: Sequence[Texts], real_rows: Iterable[Texts]) -> lis
         if row_shingles[row]:
             index.insert(row, signature, check_duplication=False)
     best = [NONE] * len(rows)
-    for number, (real_row, signature) in enumerate(_with_signatures(real_rows, signatures)):
+    for number, (real_row, signature) in enumerate(zip(real_rows, signatures(map(shingles, real_rows)), strict=True)):
         candidates = index.query(signature)
         theirs = shingles(real_row) if candidates else set()
         for row in candidates if theirs else ():
@@ -108,13 +108,6 @@ def nearest_by_jaccard(rows: Sequence[Texts], real_rows: Iterable[Texts]) -> lis
             if similarity > best[row].similarity:
                 best[row] = Nearest(similarity, number)
     return best
-
-
-def _with_signatures(real_rows: Iterable[Texts], signatures) -> Iterable[tuple[Texts, object]]:
-    from itertools import tee
-
-    rows, copies = tee(real_rows)
-    return zip(rows, signatures(shingles(row) for row in copies), strict=True)
 
 
 def find_near_copies(
@@ -143,16 +136,10 @@ def find_near_copies(
         by_grams, by_shingles = nearest_by_containment(distinct, real_rows), nearest_by_jaccard(distinct, real_rows)
         for row, texts in enumerate(rows):
             contained, alike = by_grams[position[texts]], by_shingles[position[texts]]
-            over = [
-                (nearest, measure)
-                for nearest, measure, threshold in (
-                    (contained, "8-grams", CONTAINMENT),
-                    (alike, "jaccard", JACCARD),
-                )
-                if nearest.similarity >= threshold
-            ]
+            measured = ((contained, "8-grams", CONTAINMENT), (alike, "jaccard", JACCARD))
+            over = [(nearest, measure) for nearest, measure, least in measured if nearest.similarity >= least]
             if over and (row, split) not in known:
-                nearest, measure = max(over, key=lambda pair: pair[0].similarity)
+                nearest, measure = max(over)
                 details = {"measure": measure, "split": split, "real_row": nearest.real_row}
                 findings.append(Finding(row, details | {"similarity": round(nearest.similarity, 3)}))
     return findings

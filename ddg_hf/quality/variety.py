@@ -15,7 +15,7 @@ ORDERS = (1, 2, 3)
 BLEU_ORDER = 4
 EPSILON = 0.1
 """Stands for a count of zero in self-BLEU (method 1 of Chen and Cherry, 2014)."""
-REAL_DRAWS = 20
+REAL_DRAWS = 10
 WARN_RATIO, FAIL_RATIO = 0.8, 0.5
 """Of the distinct-2 of real rows."""
 LENGTH_RATIOS = (0.5, 2.0)
@@ -110,7 +110,7 @@ def check_diversity(rows: Sequence[Texts], sets: Sequence[int], real_rows: Seque
 
     Returns:
         The outcome; `found` is the number of sets whose distinct-2 is below 0.8 times that of real rows. Counts: the
-        means over the sets of [`diversity`], and under `real` those of 20 draws of as many real rows (fixed seed).
+        means over the sets of [`diversity`], and under `real` those of 10 draws of as many real rows (fixed seed).
         `fail` if the mean distinct-2 is below half of that of real rows, `warn` if it is below 0.8 times.
     """
     members: dict[int, list[list[str]]] = {}
