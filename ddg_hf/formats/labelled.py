@@ -18,6 +18,8 @@ from .source import Source, first_true
 LABEL, SET, LOSS = "label", "set", "generator_loss"
 # The label column is one of these unless it is named; DiLM's files have the second.
 LABEL_COLUMNS = (LABEL, "labels")
+# Beside text, what a column may hold that is kept unasked.
+_PLAIN = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
 
 
 @dataclass(frozen=True)
@@ -127,9 +129,6 @@ def _columns(source: Source, text_columns: Sequence[str] | None, label: str) -> 
     return names
 
 
-_PLAIN = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
-
-
 def _names(source: Source, label: str, label_names: Sequence[str] | None) -> tuple[str, ...] | None:
     carried = carried_names(source, label)
     if label_names is None:
@@ -137,9 +136,9 @@ def _names(source: Source, label: str, label_names: Sequence[str] | None) -> tup
     names = check_names(label_names, "the label names")
     if carried is not None and carried != names:
         at = next((i for i, pair in enumerate(zip(carried, names, strict=False)) if pair[0] != pair[1]), None)
-        what = (
-            f"id {at} = '{carried[at]}', not '{names[at]}'" if at is not None else f"{len(carried)}, not {len(names)}"
-        )
+        what = f"{len(carried)} of them, not {len(names)}"
+        if at is not None:
+            what = f"id {at} = '{carried[at]}', not '{names[at]}'"
         raise UserError(f"'{source.path}' carries other label names than those given: {what}")
     return names
 

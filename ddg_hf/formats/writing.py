@@ -5,6 +5,7 @@ import contextlib
 import functools
 import json
 import math
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -129,9 +130,8 @@ def _write_dataset(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBat
     from datasets import Dataset
 
     # `save_to_disk` copies the rows once more, but what the directory looks like is the library's business.
-    path.mkdir(exist_ok=True)
-    file = path / "rows.arrows"
-    rows = write_batches(file, schema, batches)
-    Dataset.from_file(str(file)).save_to_disk(path)
-    file.unlink()
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        file = Path(folder) / "rows.arrows"
+        rows = write_batches(file, schema, batches)
+        Dataset.from_file(str(file)).save_to_disk(path)
     return rows

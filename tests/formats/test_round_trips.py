@@ -1,0 +1,134 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""Any text and any label names survive the way through every format."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from ddg_hf.errors import UserError
+from ddg_hf.formats.json_files import JsonLines
+from tests.formats.helpers import FORMATS, TEXT_FORMATS, labelled_table, read_rows, run, write_table
+
+# All characters but NUL, which is refused, and halves of surrogate pairs, which are none.
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+COLUMN_NAMES = TEXTS.filter(lambda name: name not in ("label", "labels", "set", "generator_loss"))
+LOSSES = st.none() | st.floats(width=32, allow_nan=False, allow_infinity=False)
+settings.register_profile("files", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FILES = settings.get_profile("files")
+
+
+@st.composite
+def tables(draw):
+    """Labelled rows with 2 to 5 label names, set numbers and losses."""
+    names = draw(st.lists(TEXTS, min_size=2, max_size=5, unique=True))
+    rows = st.tuples(TEXTS, st.integers(0, len(names) - 1), st.integers(0, 2**31 - 1), LOSSES)
+    texts, labels, sets, losses = zip(*draw(st.lists(rows, min_size=1, max_size=8)), strict=True)
+    more = {"set": pa.array(sets, pa.int32()), "generator_loss": pa.array(losses, pa.float32())}
+    return labelled_table(texts, labels, names, **more), tuple(names)
+
+
+@pytest.mark.parametrize("suffix", [suffix for suffix in FORMATS if suffix])
+@FILES
+@given(tables())
+def test_there_and_back(suffix, drawn):
+    """Parquet, there, and back to Parquet: the same rows, types and label names."""
+    table, names = drawn
+    with tempfile.TemporaryDirectory() as folder:
+        first = write_table(Path(folder) / "first.parquet", table)
+        run(first, Path(folder) / f"second{suffix}")
+        options = {"label_names": names} if suffix in TEXT_FORMATS else {}
+        run(Path(folder) / f"second{suffix}", Path(folder) / "third.parquet", **options)
+        last = pq.read_table(Path(folder) / "third.parquet")
+        assert last.to_pylist() == table.to_pylist()
+        assert last.schema.equals(table.schema, check_metadata=True)
+
+
+@settings(FILES, max_examples=8)
+@given(tables())
+def test_there_and_back_through_a_directory(drawn):
+    table, _ = drawn
+    with tempfile.TemporaryDirectory() as folder:
+        first = write_table(Path(folder) / "first.parquet", table)
+        run(first, Path(folder) / "second")
+        run(Path(folder) / "second", Path(folder) / "third.parquet")
+        assert pq.read_table(Path(folder) / "third.parquet").equals(table, check_metadata=True)
+
+
+@pytest.mark.parametrize("suffix", TEXT_FORMATS)
+@FILES
+@given(st.lists(COLUMN_NAMES.filter(bool), min_size=1, max_size=3, unique=True), TEXTS)
+def test_any_column_names(suffix, columns, text):
+    with tempfile.TemporaryDirectory() as folder:
+        table = pa.table({name: [text] for name in columns} | {"label": [1]})
+        file = write_table(Path(folder) / f"named{suffix}", table)
+        assert read_rows(file) == table.to_pylist()
+        assert read_rows(file, text_columns=columns[::-1]) == table.to_pylist()
+
+
+class Strict(JsonLines):
+    """Without the fast path."""
+
+    def _fast(self, number, block, schema):
+        return None
+
+
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**65), 2**65)
+    | st.floats()
+    | st.text(max_size=5)
+    | st.lists(st.none(), max_size=1)
+    | st.just({"a": {}})
+)
+LINES = st.dictionaries(st.sampled_from(["a", "b", "c"]), VALUES, max_size=3).map(json.dumps)
+# What might hide an object over two lines, or two in one line.
+PIECES = st.sampled_from(
+    ["\n", "\r\n", "{", "}", "null", "{}", "[", "]", ",", '"', "\\", " ", "Inf", "\ufeff", "1e999"]
+)
+
+
+def result_of(reader, path, columns):
+    try:
+        source = reader(path, columns)
+        return repr((source.schema, pa.Table.from_batches(source.batches(), source.schema).to_pylist()))
+    except UserError as error:
+        return str(error)
+
+
+@settings(FILES, max_examples=400)
+@given(
+    st.lists(LINES, min_size=1, max_size=5),
+    st.lists(st.tuples(st.integers(0, 200), PIECES), max_size=3),
+    st.booleans(),
+)
+@example(['{"a": 1}{"a":', "2}"], [], True)
+@example(['{"a":"x"}{"a":"b","x":[', "{}]}"], [], False)
+@example(['{"a": null}null{"a": 1}'], [], True)
+@example(["null"], [], True)
+@example(['{"a": Inf}'], [], False)
+@example(['{"a": 0.5}', '{"a": Inf}'], [], False)
+@example(['{"a": 9007199254740993}', '{"a": 0.5}', '{"a": 99999999999999999999}'], [], True)
+@example(['{"a": "\\ud800"}'], [], False)
+def test_the_fast_path_reads_what_the_strict_one_reads(lines, pieces, all_columns):
+    content = "\n".join(lines)
+    for at, piece in pieces:
+        content = content[:at] + piece + content[at:]
+    columns = None if all_columns else ("a", "b")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "lines.jsonl"
+        file.write_text(content, newline="", errors="surrogatepass")
+        assert result_of(JsonLines, file, columns) == result_of(Strict, file, columns)
+
+
+def test_the_fast_path_is_taken(tmp_path):
+    """Otherwise nothing above says anything of it."""
+    file = write_table(tmp_path / "plain.jsonl", labelled_table(["a {", "é\n"], [0, 1]))
+    source = JsonLines(file, None)
+    assert source._fast(1, file.read_bytes(), source.schema).num_rows == 2

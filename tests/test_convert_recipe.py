@@ -1,0 +1,79 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""`ddg-hf convert` from the command line."""
+
+import subprocess
+import sys
+
+import pyarrow.parquet as pq
+import pytest
+
+from ddg_hf import cli
+
+LINE = '{"sentence": "a", "labels": 1}\n'
+
+
+def test_from_the_command_line(tmp_path, capsys):
+    (tmp_path / "a.jsonl").write_text(LINE)
+    assert cli.main(["convert", str(tmp_path / "a.jsonl"), str(tmp_path / "b.parquet"), "--task", "sst2"]) == 0
+    said = capsys.readouterr().out
+    assert said == f"1 rows in {tmp_path / 'b.parquet'}: sentence, label; labels negative, positive\n"
+    assert pq.read_table(tmp_path / "b.parquet").to_pylist() == [{"sentence": "a", "label": 1}]
+
+
+def test_columns_and_names_are_comma_separated(tmp_path, capsys):
+    (tmp_path / "a.tsv").write_text("id\tb\ta\tstars\n1\tx\ty\thigh\n")
+    command = ["convert", str(tmp_path / "a.tsv"), str(tmp_path / "a.jsonl"), "--text_columns", "a,b"]
+    assert cli.main([*command, "--label_column", "stars", "--label_names", "low, high"]) == 0
+    assert (tmp_path / "a.jsonl").read_text() == '{"a":"y","b":"x","label":"high"}\n'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a.jsonl"], "the following arguments are required: OUT"),
+        (["a.jsonl", "b.parquet", "--tsk", "sst2"], "unrecognized arguments: --tsk sst2"),
+        (["nowhere.jsonl", "b.parquet"], "'nowhere.jsonl' does not exist"),
+        (["a.jsonl", "b.parquet"], "line 2 of 'a.jsonl' is not JSON"),
+        (["a.jsonl", "a.jsonl"], "'a.jsonl' exists; pass --overwrite to replace it"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(tmp_path, capsys, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.jsonl").write_text(LINE + "{")
+    assert cli.main(["convert", *arguments]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith("error: ") and said.err.count("\n") == 1 and message in said.err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def test_help_names_the_formats(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["convert", "--help"])
+    said = capsys.readouterr().out
+    assert all(suffix in said for suffix in (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow", "directory"))
+
+
+# Peak memory is that of a process of its own; it does not import models. Half as much data again must not need more.
+PROGRAM = """
+import resource, sys
+from ddg_hf import cli
+code = cli.main(["convert", *sys.argv[1:]])
+assert not {"torch", "transformers"} & set(sys.modules)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+sys.exit(code)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss is Linux's")
+@pytest.mark.parametrize("target", ["out.parquet", "out.csv"])
+def test_memory_does_not_grow_with_the_file(tmp_path, target):
+    line = '{"text": "%s", "label": 1}\n' % ("words " * 40)
+
+    def peak(megabytes):
+        (tmp_path / "in.jsonl").write_text(line * (megabytes * 2**20 // len(line)))
+        command = [sys.executable, "-c", PROGRAM, "in.jsonl", target, "--overwrite"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        return int(done.stdout.split()[-1])
+
+    small, large = peak(150), peak(300)
+    assert large < 450 and large < small + 60
