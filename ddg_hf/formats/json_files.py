@@ -36,12 +36,60 @@ def open_json(path: Path, columns: Sequence[str] | None = None) -> Source:
     Raises:
         UserError: the file cannot be read, is empty, or has a row that is wrong.
     """
+    return (JsonArray if _holds_array(path) else JsonLines)(path, columns)
+
+
+def json_rows(path: Path) -> Iterator[tuple[str, Row]]:
+    """
+    Yields the place (`"line 3 of 'data.jsonl'"`) and the fields of each row of a file of JSON Lines or of one JSON
+    array, whatever the fields hold. Raises `UserError` as [`open_json`] does.
+    """
+    found: dict[str, None] = {}
+    if _holds_array(path):
+        yield from ((place, row) for _, place, row in _array_rows(path, None, found))
+    else:
+        for number, block in line_blocks(path):
+            yield from _line_rows(path, number, block, None, found)
+
+
+def _holds_array(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             start = without_bom(file.read(4096), path)
     except OSError as error:
         raise UserError(f"cannot read '{path}': {error.strerror or error}") from error
-    return (JsonArray if start.lstrip().startswith(b"[") else JsonLines)(path, columns)
+    return start.lstrip(_SPACE.encode()).startswith(b"[")
+
+
+def _line_rows(
+    path: Path, number: int, block: bytes, columns: Sequence[str] | None, found: dict[str, None]
+) -> Iterator[tuple[str, Row]]:
+    """Yields the place and the fields of each row of a block of lines, the first of which has this number."""
+    # Not `splitlines`, which also splits at characters that may stand in a JSON string.
+    for line_number, line in enumerate(decode(block, path, number).split("\n"), number):
+        if line.strip(_SPACE):
+            place = f"line {line_number} of '{path}'"
+            yield place, parse_row(line, columns, place, found)
+
+
+def _array_rows(path: Path, columns: Sequence[str] | None, found: dict[str, None]) -> Iterator[tuple[int, str, Row]]:
+    """Yields the length in characters, the place and the fields of each row of an array."""
+    text = _Window(path)
+    text.expect("[")
+    number = 0
+    if text.peek() == "]":
+        text.expect("]")
+    else:
+        mark = "["
+        while mark != "]":
+            number += 1
+            text.peek()
+            place = f"row {number} (line {text.place()[0]}) of '{path}'"
+            length, value = text.value(place)
+            yield length, place, to_row(value, columns, place, found)
+            mark = text.expect(",]")
+    if text.peek():
+        raise UserError(f"'{path}' goes on after the array, in {text.where()}")
 
 
 class _JsonSource(Source):
@@ -113,11 +161,7 @@ class JsonLines(_JsonSource):
 
     def _strict(self, number: int, block: bytes) -> Iterator[tuple[str, Row]]:
         """Parses a block with Python. Yields the place and the fields of each row."""
-        # Not `splitlines`, which also splits at characters that may stand in a JSON string.
-        for line_number, line in enumerate(decode(block, self.path, number).split("\n"), number):
-            if line.strip(_SPACE):
-                place = f"line {line_number} of '{self.path}'"
-                yield place, parse_row(line, self._columns, place, self._found)
+        return _line_rows(self.path, number, block, self._columns, self._found)
 
     def _place(self, row: int) -> str:
         for number, block in line_blocks(self.path):
@@ -155,23 +199,7 @@ class JsonArray(_JsonSource):
         return place.removesuffix(f" of '{self.path}'")
 
     def _rows(self) -> Iterator[tuple[int, str, Row]]:
-        """Yields the length in characters, the place and the fields of each row."""
-        text = _Window(self.path)
-        text.expect("[")
-        number = 0
-        if text.peek() == "]":
-            text.expect("]")
-        else:
-            mark = "["
-            while mark != "]":
-                number += 1
-                text.peek()
-                place = f"row {number} (line {text.place()[0]}) of '{self.path}'"
-                length, value = text.value(place)
-                yield length, place, to_row(value, self._columns, place, self._found)
-                mark = text.expect(",]")
-        if text.peek():
-            raise UserError(f"'{self.path}' goes on after the array, in {text.where()}")
+        return _array_rows(self.path, self._columns, self._found)
 
 
 class _Window:
@@ -218,7 +246,7 @@ class _Window:
             raise not_utf8(self._path, error.object[error.start], self.where(len(self._text))) from error
         self._text += text
         if "\0" in text:
-            raise UserError(f"'{self._path}' has a NUL byte in {self.where(self._text.index(chr(0)))}; remove it")
+            raise UserError(f"'{self._path}' has a NUL byte in {self.where(self._text.index(chr(0)))}: is it text?")
         if not block:
             self._file.close()
         return bool(block)

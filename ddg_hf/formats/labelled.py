@@ -108,6 +108,8 @@ def _label_column(source: Source, candidates: Sequence[str]) -> str:
 def _columns(source: Source, text_columns: Sequence[str] | None, label: str) -> list[str]:
     """Returns the columns that are kept, in their order."""
     names = source.schema.names
+    if any("\0" in name for name in names):
+        raise UserError(f"the name of a column of '{source.path}' has a NUL character; rename it")
     if text_columns is not None:
         for name in text_columns:
             if name not in names:

@@ -45,7 +45,7 @@ def line_blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[tuple[int, byte
                 if number == 1:
                     block = without_bom(block, path)
                 if b"\0" in block:
-                    raise UserError(f"'{path}' has a NUL byte in {_place(block, block.index(0), number)}; remove it")
+                    raise UserError(f"'{path}' has a NUL byte in {_place(block, block.index(0), number)}: is it text?")
                 if block:
                     yield number, block
                 number += block.count(b"\n")

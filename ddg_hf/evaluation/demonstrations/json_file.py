@@ -1,15 +1,15 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """Demonstrations in a file of JSON lines."""
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ddg_hf.data.tasks import TaskSpec
 from ddg_hf.errors import UserError, closest
 from ddg_hf.evaluation.icl.prompts import Demonstration, Texts
+from ddg_hf.formats.json_files import json_rows
 
 from .sets import DemonstrationSet
 
@@ -89,22 +89,23 @@ def read_json_rows(file: str | Path, spec: TaskSpec) -> list[tuple[int, Demonstr
         Pairs (number of the set, (texts, label id)) in the order of the file; all in set 0 if no row names one.
 
     Raises:
-        UserError: the file cannot be read, is empty or no JSON, or a row lacks a field, has a label that the task does
-            not have, or values of the wrong kind. The message gives the line.
+        UserError: the file cannot be read, is empty or no JSON, or a row lacks a field or has it twice, has a label
+            that the task does not have, or values of the wrong kind. The message gives the line.
     """
     path = Path(file).expanduser()
     rows, unknown, numbered = [], [], []
-    for where, fields in _objects(path):
-        texts = _texts(fields, spec, f"{where} of '{file}'")
+    for where, fields in json_rows(path):
+        texts = _texts(fields, spec, where)
         field = next((name for name in LABEL_FIELDS if name in fields), None)
         if field is None:
-            raise UserError(f"{where} of '{file}' has no 'label'; its fields are {', '.join(fields)}")
+            raise UserError(f"{where} has no 'label'; its fields are {', '.join(fields)}")
         label = _label_id(fields[field], spec)
         if label is None:
-            unknown.append(f"{repr(fields[field])[:60]} ({where})")
+            place = where.removesuffix(f" of '{path}'")
+            unknown.append(f"{repr(fields[field])[:60]} ({place})")
         number = fields.get("set", 0)
         if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**31:
-            raise UserError(f"'set' in {where} of '{file}' is {repr(number)[:60]}, not a whole number from 0 on")
+            raise UserError(f"'set' in {where} is {repr(number)[:60]}, not a whole number from 0 on")
         numbered.append("set" in fields)
         rows.append((number, (texts, label)))
     if unknown:
@@ -121,34 +122,6 @@ def read_json_rows(file: str | Path, spec: TaskSpec) -> list[tuple[int, Demonstr
             f"{sum(numbered)} of {len(rows)} rows of '{file}' have a 'set': give it to all of them or none"
         )
     return rows
-
-
-def _objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields the objects of a file, each with its place, such as `"line 3"`."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"'{path}' is not a file of JSON lines: it is not UTF-8 text") from error
-    except OSError as error:
-        raise UserError(f"cannot read '{path}': {error.strerror or error}") from error
-    if text.lstrip().startswith("["):
-        values = _parse(text, f"'{path}'")
-        entries = ((f"row {i}", value) for i, value in enumerate(values, 1))
-    else:
-        # Not `splitlines`, which also splits at characters that may stand in a JSON string.
-        lines = ((f"line {i}", line) for i, line in enumerate(text.split("\n"), 1) if line.strip())
-        entries = ((where, _parse(line, f"{where} of '{path}'")) for where, line in lines)
-    for where, value in entries:
-        if not isinstance(value, dict):
-            raise UserError(f"{where} of '{path}' is not a JSON object with the fields of a row")
-        yield where, value
-
-
-def _parse(text: str, what: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{what} is not JSON: {' '.join(str(error).split())}") from error
 
 
 def _texts(fields: dict[str, Any], spec: TaskSpec, where: str) -> Texts:

@@ -130,7 +130,8 @@ GOOD = row("a", 0)
         ([row("a", 0, set=1), GOOD], "1 of 2 rows of .* have a 'set': give it to all"),
         ([GOOD, "{broken"], "line 2 of .* is not JSON: Expecting"),
         ([GOOD, "7"], "line 2 of .* is not a JSON object"),
-        (["[1, 2]"], "row 1 of .* is not a JSON object"),
+        (['{"sentence": "a", "label": 0, "label": 1}'], "line 1 of .* has two fields 'label'"),
+        (["[1, 2]"], "row 1 .line 1. of .* is not a JSON object"),
         (["[{broken"], "is not JSON"),
         (["[" * 100_000], "is not JSON"),
         (['{"sentence": "a", "label": ' + "9" * 5000 + "}"], "line 1 of .* is not JSON"),
@@ -149,7 +150,7 @@ def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(UserError, match="cannot read .*nowhere.jsonl': No such file"):
         read_json_rows(tmp_path / "nowhere.jsonl", SPEC)
     (tmp_path / "table.parquet").write_bytes(b"PAR1\xff\xfe\x00")
-    with pytest.raises(UserError, match="not a file of JSON lines: it is not UTF-8"):
+    with pytest.raises(UserError, match="NUL byte in line 1, column 7: is it text"):
         read_json_rows(tmp_path / "table.parquet", SPEC)
 
 
