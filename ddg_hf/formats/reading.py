@@ -56,6 +56,12 @@ def read_batches(path: str | Path, columns: Sequence[str] | None = None) -> tupl
     return source.schema, source.batches()
 
 
+def read_table(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Returns all rows of a file, with its metadata; see [`open_source`]."""
+    source = open_source(path, columns)
+    return pa.Table.from_batches(source.batches(), source.schema)
+
+
 def _open_directory(path: Path, columns: Sequence[str] | None) -> Source:
     check_directory(path)
     if (path / STATE_FILE).is_file():

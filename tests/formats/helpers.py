@@ -9,18 +9,11 @@ import pytest
 from ddg_hf.errors import UserError
 from ddg_hf.formats.convert import Conversion, Converted, convert
 from ddg_hf.formats.labelled import described, read_labelled
-from ddg_hf.formats.reading import open_source
 from ddg_hf.formats.writing import write_batches
 
 NAMES = ("bad", "good")
 TEXT_FORMATS = (".jsonl", ".json", ".csv", ".tsv")
 FORMATS = (*TEXT_FORMATS, ".parquet", ".arrow", ".arrows", "")
-
-
-def read_table(path, columns=None) -> pa.Table:
-    """Everything in a file, as the reader gives it."""
-    source = open_source(path, columns)
-    return pa.Table.from_batches(source.batches(), source.schema)
 
 
 def read_rows(path, **options) -> list[dict]:

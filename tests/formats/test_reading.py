@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.formats.helpers import labelled_table, read_rows, read_table, write_table
+from ddg_hf.formats.reading import read_table
+from tests.formats.helpers import labelled_table, read_rows, write_table
 
 ROWS = [{"text": "a", "label": 1}, {"text": "ü, 日本", "label": 0}]
 

@@ -5,14 +5,13 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from datasets import Dataset, get_dataset_config_names, load_dataset
 from datasets.exceptions import DatasetsError
 
 from ddg_hf.data.checks import standardise
 from ddg_hf.data.tasks import TaskSpec
 from ddg_hf.errors import UserError
+from ddg_hf.formats.reading import read_table
 
 from .json_file import read_json_rows
 from .sets import DemonstrationSet, to_demonstrations
@@ -71,11 +70,7 @@ def load_distilled(source: str, config: str, spec: TaskSpec) -> list[Demonstrati
             raise error if isinstance(error, UserError) else _not_loaded(source, error) from error
     file = folder / config / "train.parquet"
     if file.is_file():
-        try:
-            table = pq.read_table(file)
-        except (OSError, pa.ArrowException) as error:
-            raise UserError(f"cannot read '{file}': {' '.join(str(error).split())}") from error
-        return _sets_of(Dataset(table), spec, config)
+        return _sets_of(Dataset(read_table(file)), spec, config)
     numbered = sorted(
         (int(match[1]), path)
         for path in (folder / config).glob("dataset_*.json")
