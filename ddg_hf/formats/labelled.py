@@ -77,7 +77,7 @@ def read_labelled(
     if not texts:
         raise UserError(f"'{source.path}' has no column of text beside the label '{label}'")
     names = _names(source, label, label_names)
-    reader = _Reader(source, columns, texts, label, names)
+    reader = _Reader(source, columns, texts, label, names, guessed=text_columns is None)
     return LabelledTexts(source, texts, names, reader.schema, reader.batches())
 
 
@@ -149,10 +149,17 @@ class _Reader:
     """Brings the batches of a file into the common layout."""
 
     def __init__(
-        self, source: Source, columns: list[str], texts: tuple[str, ...], label: str, names: tuple[str, ...] | None
+        self,
+        source: Source,
+        columns: list[str],
+        texts: tuple[str, ...],
+        label: str,
+        names: tuple[str, ...] | None,
+        guessed: bool,
     ):
         self._source, self._columns, self._texts, self._label = source, columns, texts, label
         self._labels = Labels(source, label, names)
+        self._guessed = guessed and len(texts) > 1
         types = {name: source.schema.field(name).type for name in columns}
         types |= {label: self._labels.type}
         types |= {name: kind for name, kind in ((SET, pa.int32()), (LOSS, pa.float32())) if name in types}
@@ -178,7 +185,8 @@ class _Reader:
         if name == SET or name in self._texts:
             at = first_true(pc.is_null(values))
             if at is not None:
-                raise UserError(f"'{name}' has no value in {self._source.place(row + at)}")
+                hint = "; --text_columns says which columns are text" if self._guessed else ""
+                raise UserError(f"'{name}' has no value in {self._source.place(row + at)}{hint}")
         if name == SET:
             values = self._cast(name, values, pa.int32(), row)
             at = first_true(pc.less(values, 0))

@@ -149,6 +149,10 @@ CELLS = {
     "only a header": ("text,label\n", "has no rows"),
     "only line ends": ("\n\r\n\n", "is empty"),
     "missing text": ('text,label\n"",0\n,1\n', "'text' has no value in line 3"),
+    "missing note": (
+        "text,note,label\na,b,0\na,,0\n",
+        "'note' has no value in line 3.*--text_columns says",
+    ),
     "missing label": ('text,label\na,0\n"b\nc",\n', "'label' has no value in line 3"),
     "mixed labels": (
         "text,label\na,3\nb,positive\n",

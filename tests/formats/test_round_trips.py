@@ -1,6 +1,8 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """Any text and any label names survive the way through every format."""
 
+import csv
+import io
 import json
 import tempfile
 from pathlib import Path
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from ddg_hf.errors import UserError
 from ddg_hf.formats.json_files import JsonLines
+from ddg_hf.formats.reading import read_table
 from tests.formats.helpers import FORMATS, TEXT_FORMATS, labelled_table, read_rows, run, write_table
 
 # All characters but NUL, which is refused, and halves of surrogate pairs, which are none.
@@ -132,3 +135,40 @@ def test_the_fast_path_is_taken(tmp_path):
     file = write_table(tmp_path / "plain.jsonl", labelled_table(["a {", "é\n"], [0, 1]))
     source = JsonLines(file, None)
     assert source._fast(1, file.read_bytes(), source.schema).num_rows == 2
+
+
+@settings(FILES, max_examples=200)
+@given(st.text(st.sampled_from('a",\r\n\t'), max_size=30))
+def test_csv_is_what_the_csv_module_says(content):
+    """Apart from missing cells, which it does not know."""
+    content = "x,y\n" + content
+    try:
+        expected = [row for row in csv.reader(io.StringIO(content, newline=""), strict=True) if row]
+    except csv.Error:
+        expected = None
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "cells.csv"
+        file.write_text(content, newline="")
+        if expected is None or any(len(row) != 2 for row in expected):
+            with pytest.raises(UserError, match="is not CSV|but the header has 2"):
+                read_table(file)
+        else:
+            rows = read_table(file).to_pylist()
+            assert [[row["x"] or "", row["y"] or ""] for row in rows] == expected[1:]
+
+
+@pytest.mark.parametrize("suffix", [suffix for suffix in FORMATS if suffix])
+@FILES
+@given(st.data())
+def test_any_bytes_are_rows_or_an_error(suffix, data):
+    """`tests/fuzz/fuzz_readers.py` does this for minutes."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = write_table(Path(folder) / f"bytes{suffix}", labelled_table(["a\n", 'b"'], [0, 1]))
+        content = file.read_bytes()
+        at, length = data.draw(st.tuples(st.integers(0, len(content)), st.integers(0, 4)))
+        file.write_bytes(content[:at] + data.draw(st.binary(max_size=4)) + content[at + length :])
+        try:
+            run(file, Path(folder) / "out.jsonl")
+        except UserError as error:
+            assert str(file) in str(error)
+            assert not (Path(folder) / "out.jsonl").exists()
