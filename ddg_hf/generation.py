@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .data.rows import DistilledRow
 from .data.samplers import stable_seed
 from .errors import UserError
 from .evaluation.label_control import LabelProbe
@@ -35,16 +36,6 @@ class SamplingCounts:
     duplicate: int = 0
     wrong_label: int = 0
     examples: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class DistilledRow:
-    """One row of a distilled set; `generator_loss` in nats per token."""
-
-    texts: tuple[str, ...]
-    label: int
-    set: int
-    generator_loss: float
 
 
 def sample_candidates(

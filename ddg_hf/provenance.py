@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from .errors import UserError
@@ -40,6 +40,17 @@ def redact(value: Any, key: str = "") -> Any:
         return "<redacted>"
     if isinstance(value, str):
         return _SECRET_VALUE.sub("<redacted>", value)
+    return value
+
+
+def published_record(value: Any) -> Any:
+    """Returns a record without secrets and without directories of this machine: an absolute path by its last part."""
+    if isinstance(value, dict):
+        return {key: published_record(item) for key, item in redact(value).items()}
+    if isinstance(value, list):
+        return [published_record(item) for item in value]
+    if isinstance(value, str) and (PurePath(value).is_absolute() or value.startswith("~")):
+        return PurePath(value).name
     return value
 
 

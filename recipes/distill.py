@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ddg_hf.models.encoder import TextEncoder
     from ddg_hf.models.generator import Generator
     from ddg_hf.models.learner import Learner
-    from ddg_hf.provenance import check_output_dir
+    from ddg_hf.provenance import check_output_dir, recorded_run
     from ddg_hf.trainer.checkpoints import resume_requested
     from ddg_hf.trainer.distillation_trainer import DistillationTrainer
     from ddg_hf.trainer.runs import run_training
@@ -80,7 +80,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         validator=validator,
     )
     arguments = [data_args, generator_args, learner_args, training_args]
-    run_training(trainer, "distill", arguments, task=spec.name, data_fingerprint=fingerprints(dataset))
+    run_training(
+        trainer,
+        "distill",
+        arguments,
+        task=spec.name,
+        data_fingerprint=fingerprints(dataset),
+        generator_run=recorded_run(generator_args.generator),
+    )
     return 0
 
 

@@ -5,8 +5,8 @@ Fetch distilled sets from the Hugging Face Hub.
     ddg-hf pull user/sst2-ddg --config dpc_5 --output_dir runs/sst2/pulled
 
 The directory is like the one that was published, and serves every other command: `evaluate-icl --distilled`, `check`,
-`export`, `push`. Commands that take sets also take `user/sst2-ddg` itself. The token, for private repositories, is
-that of `hf auth login` or `HF_TOKEN`.
+`export`, `push`. `--distilled user/sst2-ddg` evaluates published sets without it. The token, for private repositories,
+is that of `hf auth login` or `HF_TOKEN`.
 """
 
 import sys

@@ -15,6 +15,7 @@ from huggingface_hub.repocard_data import eval_results_to_model_index
 from ..data.tasks import TASKS, TaskSpec
 from ..errors import UserError
 from ..formats.directory import DistilledDirectory
+from ..provenance import published_record
 from .results import Evaluation, eval_results, results_table
 from .text import block, code, escape_markdown, merge_bodies, sealed, table
 
@@ -168,7 +169,7 @@ def _body(
         task=escape_markdown(directory.spec.name),
         description=directory.spec.description,
         sets=block("sets", _sets(directory, repo_id)),
-        provenance=block("provenance", _provenance(directory.metadata)),
+        provenance=block("provenance", _provenance(published_record(directory.metadata))),
         results=block("results", _results(evaluations)),
         checks=block("checks", checks or _NOT_CHECKED),
     )

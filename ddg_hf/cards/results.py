@@ -13,6 +13,7 @@ from huggingface_hub import EvalResult
 from ..data.tasks import TaskSpec
 from ..errors import UserError
 from ..evaluation.results import RESULTS_FILE
+from ..provenance import redact
 from .text import code, table
 
 # What a table shows of an evaluation in context and of one as training data.
@@ -40,7 +41,7 @@ class Evaluation:
     @property
     def model(self) -> str:
         """Model in whose context the sets were, or the classifier that was trained; a directory by its name."""
-        model = str(self.content["model" if self.in_context else "learner"])
+        model = redact(str(self.content["model" if self.in_context else "learner"]))
         return Path(model).name if Path(model).is_absolute() else model
 
     @property
@@ -73,7 +74,7 @@ def read_evaluation(source: str | Path, spec: TaskSpec) -> Evaluation:
     if tuple(content["label_names"]) != spec.label_names:
         raise UserError(f"'{path}' is of the task '{content['task']}', whose labels are not those of '{spec.name}'")
     kind = "icl" if "model" in content else "learner"
-    name = Path(str(content.get("model") or content["learner"])).name
+    name = Path(redact(str(content.get("model") or content["learner"]))).name
     safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in name).strip(".") or "model"
     return Evaluation(f"{kind}_{safe}.json", content)
 

@@ -1,10 +1,22 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """Rows of a loaded data set as plain Python: one tuple of texts per row, and label ids."""
 
+from dataclasses import dataclass
+
 from datasets import Dataset, DatasetDict
 
 from .loading import fingerprint
 from .tasks import TaskSpec
+
+
+@dataclass(frozen=True)
+class DistilledRow:
+    """One row of a distilled set; `generator_loss` in nats per token, NaN where it is not known."""
+
+    texts: tuple[str, ...]
+    label: int
+    set: int
+    generator_loss: float
 
 
 def rows_and_labels(dataset: Dataset, spec: TaskSpec) -> tuple[list[tuple[str, ...]], list[int]]:

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 from datasets import ClassLabel, Dataset, Features
 
 from ..data.checks import is_string, standardise
+from ..data.rows import DistilledRow
 from ..data.tasks import TASKS, TaskSpec
 from ..errors import UserError
-from ..generation import DistilledRow
 from ..provenance import METADATA_FILE
 
 CONFIG = re.compile(r"dpc_(\d+)")

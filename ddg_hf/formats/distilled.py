@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..cards.dataset_card import CARD_FILE, dataset_card, distilled_features
+from ..data.rows import DistilledRow
 from ..data.tasks import TaskSpec
-from ..generation import DistilledRow
 from ..provenance import METADATA_FILE, write_json
 from .directory import open_distilled
 

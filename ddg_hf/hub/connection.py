@@ -33,6 +33,13 @@ _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # seconds
 _AGAIN = (408, 409, 412, 429, 500, 502, 503, 504)
 
 
+class TransferError(Exception):
+    """A file that has not arrived as it was sent."""
+
+
+_TROUBLE = (TransferError, HfHubHTTPError, httpx2.TransportError, LocalEntryNotFoundError, OfflineModeIsEnabled)
+
+
 def check_repo_id(repo_id: str) -> str:
     """Returns a repository's id, `user/name`. Raises `UserError` if it is none."""
     try:
@@ -44,14 +51,21 @@ def check_repo_id(repo_id: str) -> str:
     return repo_id
 
 
-def with_retries(action: Callable[[], Result], what: str, wait: Callable[[float], None] = time.sleep) -> Result:
+def check_no_token(files: dict[str, bytes], token: str | None = None) -> None:
+    """Raises `UserError` if a file that is to be published contains the token that publishes it."""
+    token = token or get_token()
+    for name, content in files.items():
+        if token and token.encode() in content:
+            raise UserError(f"'{name}' contains your token of the Hub: remove it before you publish")
+
+
+def with_retries(action: Callable[[], Result], what: str) -> Result:
     """
     Returns what `action` returns; it is begun anew after an error that may pass, so it must be safe to repeat.
 
     Args:
         action: Talks to the Hub.
         what: What it does, for messages: "publish 'user/name'".
-        wait: Waits for a number of seconds.
 
     Raises:
         UserError: the Hub refuses, or could not be reached after several attempts.
@@ -59,13 +73,21 @@ def with_retries(action: Callable[[], Result], what: str, wait: Callable[[float]
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return action()
-        except (HfHubHTTPError, httpx2.TransportError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
-            seconds = _seconds_to_wait(error, attempt)
+        except (*_TROUBLE, RuntimeError) as error:
+            # An upload that fails is a RuntimeError, whose cause says why.
+            trouble = error if isinstance(error, _TROUBLE) else error.__cause__
+            if not isinstance(trouble, _TROUBLE):
+                raise
+            seconds = _seconds_to_wait(trouble, attempt)
             if seconds is None or attempt == ATTEMPTS:
-                raise UserError(_message(error, what)) from None  # the error's request holds the token
-            logger.warning("%s; trying again in %.0f s", _reason(error), seconds)
-            wait(seconds)
+                raise UserError(_message(trouble, what)) from None  # the error's request holds the token
+            logger.warning("%s; trying again in %.0f s", _reason(trouble), seconds)
+        _wait(seconds)
     raise AssertionError("unreachable")
+
+
+def _wait(seconds: float) -> None:
+    time.sleep(seconds)
 
 
 def _seconds_to_wait(error: Exception, attempt: int) -> float | None:
@@ -87,6 +109,8 @@ def _reason(error: Exception) -> str:
         status = error.response.status_code
         said = f": {error.server_message}" if error.server_message else ""
         text = f"the Hub answered {status}{said}"
+    elif isinstance(error, TransferError):
+        text = str(error)
     else:
         cause = error.__cause__ or error
         text = f"no connection to the Hub ({type(cause).__name__}: {cause})"
@@ -103,7 +127,9 @@ def _message(error: Exception, what: str) -> str:
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
     if isinstance(error, RevisionNotFoundError):
         return f"cannot {what}: there is no such revision"
-    if status == 401 or isinstance(error, RepositoryNotFoundError):
+    if status == 401 and not isinstance(error, RepositoryNotFoundError):
+        return f"cannot {what}: the Hub does not know your token; {login}"
+    if isinstance(error, RepositoryNotFoundError):
         hint = "your token is not valid for it" if get_token() else f"if it is private, {login}"
         return f"cannot {what}: there is no such repository, or you have no access to it ({hint})"
     if status == 403:

@@ -1,9 +1,11 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """Fetches distilled sets from the Hub. Nothing but known files is taken, and no code is run."""
 
+import hashlib
 import json
 import re
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,11 +13,10 @@ import pyarrow.parquet as pq
 from datasets import Dataset
 from huggingface_hub import HfApi
 
-from ..cards.dataset_card import CARD_FILE
 from ..errors import UserError, closest
 from ..formats.directory import CONFIG, open_distilled
 from ..provenance import METADATA_FILE, atomic_directory, write_json
-from .connection import check_repo_id, with_retries
+from .connection import TransferError, check_repo_id, with_retries
 
 # Everything that is fetched. Other files of a repository are left alone, whatever they are called.
 _DATA = re.compile(r"(dpc_\d+)/train(-\d{5}-of-\d{5})?\.parquet")
@@ -30,11 +31,20 @@ def published_configs(repo_id: str, revision: str | None = None) -> list[str]:
     Raises:
         UserError: no such repository or revision, no access, or no distilled sets in it.
     """
-    return list(_listing(repo_id, revision)[1])
+    return list(_listing(repo_id, revision).data)
 
 
-def _listing(repo_id: str, revision: str | None) -> tuple[str, dict[str, list[str]], list[str]]:
-    """The commit, the data files of each configuration, and the records of a repository."""
+@dataclass(frozen=True)
+class _Listing:
+    """What a repository holds: its commit, data files by configuration, records, and hashes by file."""
+
+    commit: str
+    data: dict[str, list[str]]
+    records: list[str]
+    hashes: dict[str, str]
+
+
+def _listing(repo_id: str, revision: str | None) -> _Listing:
     check_repo_id(repo_id)
     api = HfApi(library_name="ddg_hf")
     info = with_retries(
@@ -42,7 +52,7 @@ def _listing(repo_id: str, revision: str | None) -> tuple[str, dict[str, list[st
         f"read '{repo_id}'" + (f" at '{revision}'" if revision else ""),
     )
     data: dict[str, list[str]] = {}
-    records = []
+    records, hashes = [], {}
     for sibling in sorted(info.siblings or (), key=lambda sibling: sibling.rfilename):
         if match := _DATA.fullmatch(sibling.rfilename):
             data.setdefault(match[1], []).append(sibling.rfilename)
@@ -52,10 +62,11 @@ def _listing(repo_id: str, revision: str | None) -> tuple[str, dict[str, list[st
                     f"'{sibling.rfilename}' of '{repo_id}' has {sibling.size} bytes, too many for a record"
                 )
             records.append(sibling.rfilename)
+        hashes[sibling.rfilename] = sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
     if not data:
         raise UserError(f"'{repo_id}' holds no distilled sets: there is no dpc_<n>/train.parquet in it")
     ordered = sorted(data, key=lambda name: int(CONFIG.fullmatch(name)[1]))
-    return info.sha, {name: data[name] for name in ordered}, records
+    return _Listing(info.sha, {name: data[name] for name in ordered}, records, hashes)
 
 
 def fetch(repo_id: str, config: str | None = None, revision: str | None = None) -> tuple[str, dict[str, Path]]:
@@ -73,16 +84,43 @@ def fetch(repo_id: str, config: str | None = None, revision: str | None = None) 
     Raises:
         UserError: no such repository, revision or configuration, no access, or the Hub cannot be reached.
     """
-    commit, data, records = _listing(repo_id, revision)
+    listing = _listing(repo_id, revision)
+    data = listing.data
     if config is not None and config not in data:
         raise UserError(f"'{repo_id}' has no '{config}'.{closest(config, data)} It has {', '.join(data)}.")
-    names = [*records, *(name for found in ([data[config]] if config else data.values()) for name in found)]
+    chosen = [data[config]] if config else data.values()
+    names = [*listing.records, *(name for found in chosen for name in found)]
     api = HfApi(library_name="ddg_hf")
 
     def download() -> dict[str, Path]:
-        return {name: Path(api.hf_hub_download(repo_id, name, repo_type="dataset", revision=commit)) for name in names}
+        return {name: _download(api, repo_id, name, listing) for name in names}
 
-    return commit, with_retries(download, f"fetch '{repo_id}'")
+    return listing.commit, with_retries(download, f"fetch '{repo_id}'")
+
+
+def _download(api: HfApi, repo_id: str, name: str, listing: _Listing) -> Path:
+    """The cached file, which has the hash that the Hub lists: the client compares sizes only."""
+    try:
+        path = Path(api.hf_hub_download(repo_id, name, repo_type="dataset", revision=listing.commit))
+    except OSError as error:
+        if type(error) is OSError and error.errno is None:  # how the client says that a file is too short
+            raise TransferError(f"'{name}' did not arrive whole") from error
+        raise
+    if not _has_hash(path, listing.hashes[name]):
+        path.resolve().unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        raise TransferError(f"'{name}' arrived damaged")
+    return path
+
+
+def _has_hash(path: Path, expected: str | None) -> bool:
+    """Whether a file has the SHA-256 or, of a small one, the Git hash that the Hub lists."""
+    content = path.read_bytes()
+    if expected is None:
+        return True
+    if len(expected) == 64:
+        return hashlib.sha256(content).hexdigest() == expected
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == expected
 
 
 def pull_distilled(
@@ -178,6 +216,3 @@ def load_demonstrations(
         return Dataset(pa.concat_tables([pq.read_table(path, partitioning=None) for path in paths]))
     except (OSError, ValueError, pa.ArrowException) as error:
         raise UserError(f"cannot read {config} of '{source}': {' '.join(str(error).split())}") from error
-
-
-__all__ = ["CARD_FILE", "fetch", "load_demonstrations", "published_configs", "pull_distilled"]

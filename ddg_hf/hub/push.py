@@ -5,11 +5,10 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
-from typing import Any
+from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetCard, HfApi, get_token
-from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
 from ..cards.dataset_card import CARD_FILE, dataset_card, read_local_card
 from ..cards.results import Evaluation, read_evaluation
@@ -17,8 +16,8 @@ from ..cards.text import read_card
 from ..errors import UserError
 from ..evaluation.results import atomic_file, dump_readable
 from ..formats.directory import DistilledDirectory, open_distilled
-from ..provenance import METADATA_FILE, redact
-from .connection import check_repo_id, with_retries
+from ..provenance import METADATA_FILE, published_record
+from .connection import check_no_token, check_repo_id, with_retries
 
 CHECKS_FILE = "checks.json"
 # Files that a push may remove again: those of configurations that are no longer there.
@@ -111,18 +110,24 @@ def push_distilled(
         )
         stale = [name for name in remote.files if _OURS.fullmatch(name) and name not in fixed]
         content = {**fixed, CARD_FILE: card.encode()}
+        check_no_token(content)
         # An addition cannot be used twice.
         operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=data) for name, data in content.items()]
         operations += [CommitOperationDelete(path_in_repo=name) for name in stale]
-        info = api.create_commit(
-            repo_id,
-            operations,
-            commit_message=message,
-            repo_type="dataset",
-            revision=revision,
-            create_pr=create_pr,
-            parent_commit=remote.commit,
-        )
+        try:
+            info = api.create_commit(
+                repo_id,
+                operations,
+                commit_message=message,
+                repo_type="dataset",
+                revision=revision,
+                create_pr=create_pr,
+                parent_commit=remote.commit,
+            )
+        except HfHubHTTPError:
+            raise
+        except ValueError as error:  # the Hub's check of the header
+            raise UserError(f"the Hub does not take the card: {' '.join(str(error).split())}") from error
         changed = info.oid != remote.commit
         if not create_pr:
             _keep_card(sets.path, card)
@@ -157,17 +162,6 @@ def _files(sets: DistilledDirectory, evaluations: Sequence[Evaluation]) -> dict[
     for evaluation in evaluations:
         files[f"results/{evaluation.file}"] = dump_readable(published_record(evaluation.content)).encode()
     return files
-
-
-def published_record(value: Any) -> Any:
-    """Returns a record without secrets and without directories of this machine: an absolute path by its last part."""
-    if isinstance(value, dict):
-        return {key: published_record(item) for key, item in redact(value).items()}
-    if isinstance(value, list):
-        return [published_record(item) for item in value]
-    if isinstance(value, str) and (PurePath(value).is_absolute() or value.startswith("~")):
-        return PurePath(value).name
-    return value
 
 
 def _checks_markdown(sets: DistilledDirectory) -> str | None:

@@ -77,6 +77,8 @@ class DistillationTrainer(GeneratorTrainer):
             evaluation ([`~ddg_hf.evaluation.validation.SetValidator`]).
     """
 
+    stage = "distill"
+
     def __init__(
         self,
         generator: Generator,

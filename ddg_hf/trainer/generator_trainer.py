@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from transformers import Trainer
 from transformers.integrations.deepspeed import deepspeed_load_checkpoint
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
@@ -22,6 +21,7 @@ from ..models.generator import CHUNK_SIZE, Generator
 from ..provenance import write_json
 from .checkpoints import ACCUMULATORS_FILE, defect, remove_checkpoint, rotate_checkpoints, write_manifest, writing
 from .processes import Processes
+from .publishing import PublishingTrainer
 from .sharding import (
     check_engine,
     full_precision_state_dict,
@@ -32,7 +32,7 @@ from .sharding import (
 )
 
 
-class GeneratorTrainer(Trainer):
+class GeneratorTrainer(PublishingTrainer):
     """
     Base of [`GeneratorPretrainingTrainer`] and [`DistillationTrainer`].
 
@@ -363,3 +363,4 @@ class GeneratorTrainer(Trainer):
             self.args.save_total_limit = limit
         if saves:
             rotate_checkpoints(run_dir, limit, directory, self.state.best_model_checkpoint)
+            self.publish_checkpoint(directory)

@@ -46,6 +46,8 @@ class GeneratorPretrainingTrainer(GeneratorTrainer):
         probe ([`LabelProbe`], *optional*): measures label consistency at every evaluation.
     """
 
+    stage = "pretrain"
+
     def __init__(
         self,
         generator: Generator,

@@ -48,9 +48,11 @@ def run_training(trainer, stage: str, arguments: list, **provenance) -> dict[str
     """
     args = trainer.args
     output_dir = Path(args.output_dir)
+    trainer.record = run_metadata(stage, arguments, **provenance)
     metrics, checkpoint = _on_main_process(trainer.processes, lambda: _where_to_start(output_dir, args))
     if metrics is not None:
-        logger.warning("'%s' holds the finished run: nothing is left to do", output_dir)
+        logger.warning("'%s' holds the finished run: nothing is left to train", output_dir)
+        _publish(trainer)
         return metrics
     if args.should_save:
         _prepare(output_dir, keep=resume_requested(args.resume_from_checkpoint))
@@ -73,7 +75,25 @@ def run_training(trainer, stage: str, arguments: list, **provenance) -> dict[str
             )
             write_json(output_dir / METADATA_FILE, content)
     trainer.accelerator.wait_for_everyone()
+    _publish(trainer)
     return metrics
+
+
+def _publish(trainer) -> None:
+    """Publishes a finished run, if that is asked for. The run stays finished if it fails."""
+    if not trainer.args.push_to_hub or not trainer.is_world_process_zero():
+        return
+    if not trainer.state.log_history:  # nothing was trained by this process
+        trainer.state.log_history = json.loads(Path(trainer.args.output_dir, STATE_FILE).read_text(encoding="utf-8"))[
+            "log_history"
+        ]
+    try:
+        logger.info("published: %s", trainer.publish())
+    except UserError as error:
+        raise UserError(
+            f"the run in '{trainer.args.output_dir}' is finished and saved, but: {error}. The same command with "
+            "--resume_from_checkpoint true publishes it again"
+        ) from None
 
 
 # ---- the beginning ----
@@ -160,6 +180,7 @@ def _save_final(trainer, output_dir: Path) -> None:
     try:
         trainer.save_model(str(temporary), _internal_call=True)
         trainer.state.save_to_json(str(temporary / STATE_FILE))
+        trainer.create_model_card()
         for file in temporary.iterdir():
             if (output_dir / file.name).is_dir():
                 shutil.rmtree(output_dir / file.name)

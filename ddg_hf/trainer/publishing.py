@@ -1,0 +1,154 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""A trainer that publishes its generator on the Hub: whole commits, a card of its own, and nothing pickled."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi, ModelCard
+from transformers import Trainer
+from transformers.trainer_utils import HubStrategy
+
+from ..cards.dataset_card import CARD_FILE
+from ..cards.model_card import model_card
+from ..cards.text import read_card
+from ..errors import UserError
+from ..evaluation.results import atomic_file
+from ..hub.connection import with_retries
+from ..hub.models import make_repository, publish_model
+from ..provenance import run_metadata
+
+logger = logging.getLogger(__name__)
+
+
+class PublishingTrainer(Trainer):
+    """
+    [`~transformers.Trainer`] with `push_to_hub` of its own. Trainer's would upload pickled arguments, which hold the
+    token, and checkpoints while they are being removed.
+
+    Attributes:
+        stage (`str`): `pretrain` or `distill`.
+        record (`dict`, *optional*): what the card says of the run (task, arguments of all parts, ...); by default the
+            training arguments only.
+    """
+
+    stage: str
+    record: dict[str, Any] | None = None
+
+    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        """Makes the repository, so that a missing token is found before the training. Raises `UserError`."""
+        if not self.is_world_process_zero():
+            return
+        name = self.args.hub_model_id or Path(self.args.output_dir).absolute().name
+        private = private if private is not None else self.args.hub_private_repo
+        self.hub_model_id = make_repository(name, private, token or self.args.hub_token)
+        self.push_in_progress = None
+
+    def create_model_card(
+        self, language: str | None = None, license: str | None = None, tags: str | list[str] | None = None, **kwargs
+    ) -> None:
+        """Writes the card, `README.md`, to the output directory; what was written into one by hand stays."""
+        if not self.is_world_process_zero():
+            return
+        path = Path(self.args.output_dir) / CARD_FILE
+        path.parent.mkdir(parents=True, exist_ok=True)
+        card = self._card(
+            None, language=language, license=license, tags=[tags] if isinstance(tags, str) else tags or []
+        )
+        with atomic_file(path) as temporary:
+            temporary.write_text(card, encoding="utf-8")
+
+    def push_to_hub(
+        self,
+        commit_message: str | None = "End of training",
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        **kwargs,
+    ) -> str | None:
+        """
+        Saves the generator to the output directory and publishes it with its card as `hub_model_id`, in one commit.
+
+        Args:
+            commit_message: First line of the commit message.
+            blocking: It always is; kept for code written for Trainer.
+            token: By default that of `hf auth login` or `HF_TOKEN`.
+            revision: Branch; `args.hub_revision` by default.
+            private: Whether a new repository is private; `args.hub_private_repo` by default.
+            kwargs: For [`create_model_card`].
+
+        Returns:
+            Address of the commit; `None` on all processes but the main one.
+
+        Raises:
+            UserError: no token, or the Hub refuses or cannot be reached.
+        """
+        self.callback_handler.on_push_begin(self.args, self.state, self.control)
+        self.save_model(_internal_call=True)
+        return self.publish(commit_message, token, revision, private, **kwargs)
+
+    def publish(
+        self,
+        commit_message: str | None = "End of training",
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        **kwargs,
+    ) -> str | None:
+        """[`push_to_hub`] of what is saved already."""
+        if not self.is_world_process_zero():
+            return None
+        if self.hub_model_id is None:
+            self.init_hf_repo(token, private)
+        self.create_model_card(**kwargs)
+        return publish_model(
+            self.args.output_dir,
+            self.hub_model_id,
+            lambda published: self._card(published, **kwargs),
+            revision=revision or self.args.hub_revision,
+            message=commit_message or "End of training",
+            token=token or self.args.hub_token,
+        )
+
+    def _card(self, published: ModelCard | None, **kwargs) -> str:
+        record = self.record or run_metadata(self.stage, [self.args])
+        path = Path(self.args.output_dir) / CARD_FILE
+        local = None
+        if path.is_file():
+            local = read_card(path.read_text(encoding="utf-8-sig"), f"in '{path.parent}'", ModelCard)
+        name = getattr(self, "hub_model_id", None) or Path(self.args.output_dir).absolute().name
+        kwargs["tags"] = [*self._tag_names, *(kwargs.get("tags") or [])]
+        return model_card(record, self.state.log_history, name, local=local, published=published, **kwargs)
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """Trainer calls it before the checkpoint is whole; see [`publish_checkpoint`]."""
+
+    def publish_checkpoint(self, directory: Path) -> None:
+        """
+        Publishes a whole checkpoint as `hub_strategy` says. A failure is a warning: the training goes on, and the next
+        checkpoint, or the end, publishes again.
+        """
+        strategy = self.args.hub_strategy
+        if not self.args.push_to_hub or strategy == HubStrategy.END or not self.is_world_process_zero():
+            return
+        step, token, revision = self.state.global_step, self.args.hub_token, self.args.hub_revision
+        message = f"Training in progress, step {step}"
+        try:
+            publish_model(directory, self.hub_model_id, self._card, revision=revision, message=message, token=token)
+            if strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
+                folder = "last-checkpoint" if strategy == HubStrategy.CHECKPOINT else directory.name
+                api = HfApi(library_name="ddg_hf", token=token)
+                with_retries(
+                    lambda: api.upload_folder(
+                        repo_id=self.hub_model_id,
+                        folder_path=directory,
+                        path_in_repo=folder,
+                        commit_message=f"{message}, checkpoint",
+                        revision=revision,
+                        delete_patterns="*" if strategy == HubStrategy.CHECKPOINT else None,
+                    ),
+                    f"publish '{self.hub_model_id}'",
+                )
+        except UserError as error:
+            logger.warning("%s; the training goes on", error)

@@ -1,0 +1,326 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""Publishing distilled sets, with the real clients over HTTP."""
+
+import json
+
+import pytest
+import yaml
+from datasets import ClassLabel, load_dataset
+from huggingface_hub import HfApi
+
+from ddg_hf.errors import UserError
+from ddg_hf.formats.distilled import write_distilled
+from ddg_hf.hub import push_distilled
+from tests.hub.sets import SPEC, rows, write_results, write_sets
+
+REPOSITORY = "user/toy-ddg"
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return write_sets(tmp_path / "sets")
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch, quick_retries) -> list[float]:
+    """Seconds between attempts of ours, which the tests do not wait."""
+    seconds = []
+    monkeypatch.setattr("ddg_hf.hub.connection._wait", seconds.append)
+    return seconds
+
+
+def header(hub, repository=REPOSITORY) -> dict:
+    return yaml.safe_load(hub.contents(repository)["README.md"].decode().split("---\n")[1])
+
+
+def card_text(hub, repository=REPOSITORY) -> str:
+    return hub.contents(repository)["README.md"].decode()
+
+
+def commits(hub) -> int:
+    return len(hub.repository(REPOSITORY).commits)
+
+
+def test_what_is_published_loads_with_rows_and_features(hub, directory):
+    published = push_distilled(directory, REPOSITORY)
+    assert published.changed and published.commit == hub.repository(REPOSITORY).head.oid
+    assert sorted(hub.contents(REPOSITORY)) == [
+        ".gitattributes",
+        "README.md",
+        "dpc_1/train.parquet",
+        "dpc_2/train.parquet",
+        "metadata.json",
+    ]
+    for config in ("dpc_1", "dpc_2"):
+        local, remote = load_dataset(str(directory), config)["train"], load_dataset(REPOSITORY, config)["train"]
+        assert remote.features == local.features
+        assert remote.to_list() == local.to_list()
+    assert remote.features["label"] == ClassLabel(names=list(SPEC.label_names))
+    assert len(hub.log("POST", r"/commit/")) == 1
+
+
+def test_the_header_describes_the_sets(hub, directory, tmp_path):
+    push_distilled(directory, REPOSITORY, results=[write_results(tmp_path / "icl")], license="mit")
+    found = header(hub)
+    assert found["license"] == "mit" and found["language"] == ["en"]
+    assert found["task_categories"] == ["text-classification"] and found["task_ids"] == ["intent-classification"]
+    assert found["size_categories"] == ["n<1K"] and found["source_datasets"] and "ddg_hf" in found["tags"]
+    assert [config["config_name"] for config in found["configs"]] == ["dpc_1", "dpc_2"]
+    label = next(feature for feature in found["dataset_info"][0]["features"] if feature["name"] == "label")
+    assert list(label["dtype"]["class_label"]["names"].values()) == list(SPEC.label_names)
+    metric = found["model-index"][0]["results"][0]["metrics"][0]
+    assert metric["type"] == "accuracy" and metric["value"] == 0.625
+    assert (metric["args"]["low"], metric["args"]["high"]) == (0.5, 0.75)
+    assert "| `tiny` | in context, likelihood | `dpc_2` | validation | 2 | 40 | 62.5 [50.0, 75.0] |" in card_text(hub)
+
+
+def test_paths_and_secrets_of_this_machine_are_not_published(hub, directory, tmp_path):
+    push_distilled(directory, REPOSITORY, results=[write_results(tmp_path / "icl")])
+    everything = b"\n".join(hub.contents(REPOSITORY).values())
+    assert b"/home/somebody" not in everything and str(tmp_path).encode() not in everything
+    assert b"hf_abcdefghijkl" not in everything
+    assert json.loads(hub.contents(REPOSITORY)["metadata.json"])["arguments"]["generator"] == "toy"
+
+
+def test_a_second_push_of_the_same_does_nothing(hub, directory):
+    first = push_distilled(directory, REPOSITORY)
+    hub.requests.clear()
+    second = push_distilled(directory, REPOSITORY)
+    assert not second.changed and second.commit == first.commit
+    assert not hub.writes
+
+
+def test_configurations_that_are_gone_are_removed_and_other_files_stay(hub, directory, tmp_path):
+    push_distilled(directory, REPOSITORY)
+    hub.put(REPOSITORY, "notes.txt", b"mine", "dataset")
+    push_distilled(write_sets(tmp_path / "other", sizes=(2, 3)), REPOSITORY)
+    assert {"dpc_2/train.parquet", "dpc_3/train.parquet", "notes.txt"} <= set(hub.contents(REPOSITORY))
+    assert "dpc_1/train.parquet" not in hub.contents(REPOSITORY)
+    assert [config["config_name"] for config in header(hub)["configs"]] == ["dpc_2", "dpc_3"]
+
+
+# ---- the card's text belongs to its user ----
+
+
+def edit(text: str) -> str:
+    return text.replace("## Limitations\n", "## Limitations\n\nNot for medical use.\n")
+
+
+def test_an_edit_on_the_hub_survives(hub, directory, tmp_path):
+    push_distilled(directory, REPOSITORY, license="mit")
+    edited = edit(card_text(hub)).replace("license: mit", "license: cc-by-4.0").replace("- synthetic", "- mine")
+    hub.put(REPOSITORY, "README.md", edited.encode(), "dataset")
+    push_distilled(write_sets(tmp_path / "more", sizes=(1, 2, 4)), REPOSITORY)
+    assert "Not for medical use." in card_text(hub) and "`dpc_4`" in card_text(hub)
+    assert header(hub)["license"] == "cc-by-4.0" and {"mine", "ddg_hf"} <= set(header(hub)["tags"])
+
+
+def test_an_edit_in_the_directory_survives(hub, directory):
+    push_distilled(directory, REPOSITORY)
+    path = directory / "README.md"
+    path.write_text(edit(path.read_text()))
+    push_distilled(directory, REPOSITORY)
+    assert "Not for medical use." in card_text(hub)
+    # From another copy of the directory, which has not seen the edit.
+    write_distilled_again(directory)
+    push_distilled(directory, REPOSITORY)
+    assert "Not for medical use." in card_text(hub) and "another kettle" not in card_text(hub)
+
+
+def write_distilled_again(directory):
+    for path in sorted(directory.rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    write_sets(directory, text="another kettle")
+
+
+def test_edits_in_both_places_need_a_choice(hub, directory):
+    push_distilled(directory, REPOSITORY)
+    hub.put(REPOSITORY, "README.md", edit(card_text(hub)).encode(), "dataset")
+    path = directory / "README.md"
+    path.write_text(path.read_text().replace("## Citation", "Mine.\n\n## Citation"))
+    before = hub.repository(REPOSITORY).head.oid
+    with pytest.raises(UserError, match="--card local or --card hub"):
+        push_distilled(directory, REPOSITORY)
+    assert hub.repository(REPOSITORY).head.oid == before
+    push_distilled(directory, REPOSITORY, prefer_card="local")
+    assert "Mine." in card_text(hub) and "medical" not in card_text(hub)
+
+
+def test_a_card_that_somebody_else_wrote_is_kept(hub, directory):
+    HfApi().create_repo(REPOSITORY, repo_type="dataset")
+    hub.put(REPOSITORY, "README.md", b"# Mine\n\nAll about kettles.\n", "dataset")
+    push_distilled(directory, REPOSITORY)
+    assert "All about kettles." in card_text(hub) and "How to load" in card_text(hub)
+    assert header(hub)["configs"]
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [
+        (b"---\na: &a [x, x]\nb: [*a, *a]\n---\n", "aliases"),
+        (b"---\n: : :\n  - [\n---\n", "YAML of README.md"),
+        (b"---\n- a\n- b\n---\n", "YAML of README.md"),
+        (b"---\nx: !!python/object/apply:os.system ['true']\n---\n", "YAML of README.md"),
+        (b"\xff\xfe not text", "not UTF-8"),
+        (b"a" * (2**20 + 1), "characters"),
+    ],
+    ids=["aliases", "broken", "list", "code", "bytes", "long"],
+)
+def test_a_hostile_card_is_refused(hub, directory, card, message):
+    HfApi().create_repo(REPOSITORY, repo_type="dataset")
+    hub.put(REPOSITORY, "README.md", card, "dataset")
+    before = hub.repository(REPOSITORY).head.oid
+    with pytest.raises(UserError, match=message):
+        push_distilled(directory, REPOSITORY)
+    assert hub.repository(REPOSITORY).head.oid == before
+
+
+# ---- who may ----
+
+
+def test_private_repositories_are_private(hub, directory, monkeypatch):
+    push_distilled(directory, REPOSITORY, private=True)
+    assert hub.repository(REPOSITORY).private
+    for token, message in ((hub.other_token, "does not allow it"), ("hf_notatoken", "does not know your token")):
+        monkeypatch.setenv("HF_TOKEN", token)
+        with pytest.raises(UserError, match=message):
+            push_distilled(directory, REPOSITORY)
+
+
+def test_pushing_needs_a_token(hub, directory, monkeypatch):
+    monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(UserError, match="not logged in"):
+        push_distilled(directory, REPOSITORY)
+
+
+def test_other_peoples_repositories_are_refused(hub, directory):
+    with pytest.raises(UserError, match="does not allow it"):
+        push_distilled(directory, f"{hub.other_user}/toy-ddg")
+    assert not hub.writes
+
+
+@pytest.mark.parametrize("name", ["toy-ddg", "a/b/c", "user/..", "user/a b", ""])
+def test_names_that_are_none(hub, directory, name):
+    with pytest.raises(UserError, match="no name of a repository"):
+        push_distilled(directory, name)
+
+
+def test_a_file_with_the_token_is_not_published(hub, directory):
+    (directory / "README.md").write_text(f"# Kettles\n\nMine: {hub.token}\n")
+    with pytest.raises(UserError, match="contains your token") as error:
+        push_distilled(directory, REPOSITORY)
+    assert hub.token not in str(error.value)
+    assert not hub.log("POST", r"/commit/")
+
+
+# ---- branches and pull requests ----
+
+
+def test_a_branch_is_made(hub, directory):
+    push_distilled(directory, REPOSITORY, revision="v2")
+    assert "dpc_1/train.parquet" in hub.contents(REPOSITORY, revision="v2")
+    assert "dpc_1/train.parquet" not in hub.contents(REPOSITORY)
+
+
+def test_a_pull_request_leaves_the_branch_alone(hub, directory, tmp_path):
+    push_distilled(directory, REPOSITORY)
+    before = hub.repository(REPOSITORY).head.oid
+    published = push_distilled(write_sets(tmp_path / "more", sizes=(1, 2, 4)), REPOSITORY, create_pr=True)
+    assert "/discussions/1" in published.url
+    assert hub.repository(REPOSITORY).head.oid == before
+    assert "dpc_4/train.parquet" in hub.contents(REPOSITORY, revision="refs/pr/1")
+
+
+# ---- faults ----
+
+
+def faults(hub) -> dict:
+    return {
+        "too many requests": lambda: hub.faults.status(429, r"/commit/", "POST", retry_after=7),
+        "server error at the commit": lambda: hub.faults.status(500, r"/commit/", "POST", times=2),
+        "server error before": lambda: hub.faults.status(503, r"/api/datasets/user/toy-ddg$", "GET"),
+        "upload cut": lambda: hub.faults.cut_upload(r"/lfs-store/", after=20),
+        "commit cut": lambda: hub.faults.cut_upload(r"/commit/", after=100),
+        "answer lost": lambda: hub.faults.lost_answer(r"/commit/"),
+        "slow": lambda: hub.faults.delay(0.3, r"/commit/"),
+        "race": lambda: hub.race(REPOSITORY),
+    }
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "too many requests",
+        "server error at the commit",
+        "server error before",
+        "upload cut",
+        "commit cut",
+        "answer lost",
+        "slow",
+        "race",
+    ],
+)
+def test_a_fault_that_passes_is_survived(hub, directory, tmp_path, fault):
+    push_distilled(directory, REPOSITORY)
+    more = write_sets(tmp_path / "more", sizes=(1, 2, 4), text="another kettle")
+    faults(hub)[fault]()
+    push_distilled(more, REPOSITORY)
+    assert not hub.faults.pending
+    contents = hub.contents(REPOSITORY)
+    for config in ("dpc_1", "dpc_2", "dpc_4"):
+        assert contents[f"{config}/train.parquet"] == (more / config / "train.parquet").read_bytes()
+    hub.requests.clear()
+    assert not push_distilled(more, REPOSITORY).changed
+    assert not hub.writes
+
+
+@pytest.mark.parametrize(
+    "where", [r"/commit/", r"/lfs-store/", r"/preupload/", r"\.git/info/lfs", r"/api/validate-yaml"]
+)
+def test_a_fault_that_stays_leaves_the_repository_as_it_was(hub, directory, tmp_path, where):
+    push_distilled(directory, REPOSITORY)
+    before = hub.repository(REPOSITORY).head.oid
+    hub.faults.status(500, where, times=1000)
+    more = write_sets(tmp_path / "more", sizes=(1, 2, 4), text="another kettle")
+    with pytest.raises(UserError, match="cannot publish 'user/toy-ddg': the Hub answered 500"):
+        push_distilled(more, REPOSITORY)
+    assert hub.repository(REPOSITORY).head.oid == before
+    hub.faults.clear()
+    assert push_distilled(more, REPOSITORY).changed
+
+
+def test_waits_as_long_as_the_hub_asks(hub, directory, waits):
+    push_distilled(directory, REPOSITORY)
+    hub.faults.status(429, r"/api/datasets/user/toy-ddg$", "GET", retry_after=7)
+    push_distilled(directory, REPOSITORY)
+    assert waits == [7]
+
+
+# ---- what is given ----
+
+
+def test_results_of_other_labels_are_refused(hub, directory, tmp_path):
+    other = write_results(tmp_path / "icl", task="sst2", label_names=["negative", "positive"])
+    with pytest.raises(UserError, match="'sst2', whose labels are not those of 'toy'"):
+        push_distilled(directory, REPOSITORY, results=[other])
+    assert not hub.requests
+
+
+def test_results_of_other_sizes_are_refused(hub, directory, tmp_path):
+    results = write_results(tmp_path / "icl")
+    write_distilled_again(directory)
+    single = write_sets(tmp_path / "single", sizes=(1,))
+    with pytest.raises(UserError, match="dpc_2, which"):
+        push_distilled(single, REPOSITORY, results=[results])
+
+
+def test_sets_without_a_record_are_published(hub, tmp_path):
+    """As `convert` makes them of somebody else's files."""
+    directory = tmp_path / "sets"
+    directory.mkdir()
+    losses = [type(row)(row.texts, row.label, row.set, float("nan")) for row in rows(1)]
+    write_distilled(directory, {1: losses}, SPEC, {})
+    (directory / "metadata.json").unlink()
+    push_distilled(directory, REPOSITORY)
+    assert "is not recorded" in card_text(hub)
+    assert load_dataset(REPOSITORY, "dpc_1", split="train")["generator_loss"] == [None] * 12
