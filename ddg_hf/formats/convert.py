@@ -85,21 +85,16 @@ def convert(conversion: Conversion, overwrite: bool = False) -> Converted:
         spec = get_task(conversion.task)
         conversion = dataclasses.replace(conversion, text_columns=spec.text_columns, label_names=spec.label_names)
     _check_target(target, suffix, overwrite)
-    published = find_published(source) if source.is_dir() else {}
-    if published and suffix:
-        raise UserError(f"'{source}' holds several sets: they become a directory; give a name without '{suffix}'")
-    with _no_new_directories(target.parent):
-        if published:
+    try:
+        published = find_published(source) if source.is_dir() else {}
+        with _no_new_directories(target.parent):
+            if not published:
+                return _convert_rows(conversion, source, target, suffix)
+            if suffix:
+                raise UserError(f"'{source}' holds several sets, which become a directory; leave out '{suffix}'")
             return _convert_published(conversion, published, target)
-        texts = read_labelled(source, conversion.text_columns, conversion.label_column, conversion.label_names)
-        if not suffix:
-            return _convert_to_directory(conversion, texts, target)
-        schema, batches = texts.schema, texts.batches
-        if suffix not in (".parquet", ".arrow", ".arrows"):
-            schema, batches = _readable(texts, suffix)
-        with atomic_file(target) as temporary:
-            rows = write_batches(temporary, schema, batches, suffix)
-    return Converted(target, rows, tuple(schema.names), texts.label_names)
+    except OSError as error:
+        raise UserError(f"'{error.filename or target}': {error.strerror or error}") from error
 
 
 def _format(target: Path, name: str) -> str:
@@ -116,6 +111,8 @@ def _format(target: Path, name: str) -> str:
 
 def _check_target(target: Path, suffix: str, overwrite: bool) -> None:
     if not suffix:
+        if target.is_file():
+            raise UserError(f"'{target}' is a file; give a name that ends in {', '.join(FILE_TYPES)}, or another one")
         check_output_dir(str(target), overwrite, STAGE, replaces=True)
     elif target.is_dir():
         raise UserError(f"'{target}' is a directory; give the name of a file")
@@ -134,6 +131,18 @@ def _no_new_directories(path: Path) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 folder.rmdir()
         raise
+
+
+def _convert_rows(conversion: Conversion, source: Path, target: Path, suffix: str) -> Converted:
+    texts = read_labelled(source, conversion.text_columns, conversion.label_column, conversion.label_names)
+    if not suffix:
+        return _convert_to_directory(conversion, texts, target)
+    schema, batches = texts.schema, texts.batches
+    if suffix not in (".parquet", ".arrow", ".arrows"):
+        schema, batches = _readable(texts, suffix)
+    with atomic_file(target) as temporary:
+        rows = write_batches(temporary, schema, batches, suffix)
+    return Converted(target, rows, tuple(schema.names), texts.label_names)
 
 
 def _convert_to_directory(conversion: Conversion, texts: LabelledTexts, target: Path) -> Converted:

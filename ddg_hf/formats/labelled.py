@@ -66,9 +66,9 @@ def read_labelled(
     Raises:
         UserError: the file cannot be read, a column is missing or has another type, or label names do not agree.
     """
-    if text_columns is not None:
-        _check_text_names(text_columns, label_column)
     labels = LABEL_COLUMNS if label_column is None else (label_column,)
+    if text_columns is not None:
+        _check_text_names(text_columns, labels)
     source = open_source(path, None if text_columns is None else (*text_columns, *labels, SET, LOSS))
     label = _label_column(source, labels)
     columns = _columns(source, text_columns, label)
@@ -81,8 +81,8 @@ def read_labelled(
     return LabelledTexts(source, texts, names, reader.schema, reader.batches())
 
 
-def _check_text_names(text_columns: Sequence[str], label_column: str | None) -> None:
-    if len({*text_columns, label_column}) <= len(text_columns):
+def _check_text_names(text_columns: Sequence[str], labels: Sequence[str]) -> None:
+    if len({*text_columns, *labels}) < len(text_columns) + len(labels):
         raise UserError(f"the text columns {', '.join(text_columns)} must differ from each other and from the label")
     for name in text_columns:
         if name in (LABEL, SET, LOSS):

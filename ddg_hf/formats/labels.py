@@ -121,7 +121,7 @@ class Labels:
             values = pc.if_else(values, "True", "False")
         if is_string(values.type):
             if self._names is None:
-                return values if pa.types.is_string(self.type) else values.cast(pa.int64())
+                return values if pa.types.is_string(self.type) else self._in_range(values.cast(pa.int64()), row)
             return self._named(values, row)
         try:
             ids = values.cast(pa.int64())

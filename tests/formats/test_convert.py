@@ -138,6 +138,9 @@ def test_what_is_there_stays_unless_it_may_be_replaced(tmp_path):
     (tmp_path / "folder" / "mine.txt").write_text("mine")
     with pytest.raises(UserError, match="holds files that are not a finished run"):
         run(source, tmp_path / "folder", overwrite=True)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="'.*file' is a file; give a name that ends in .jsonl, "):
+        run(source, tmp_path / "file", overwrite=True)
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(UserError, match="is a directory; give the name of a file"):
         run(source, tmp_path / "folder.csv", overwrite=True)
@@ -166,6 +169,7 @@ def test_a_file_may_replace_itself(tmp_path):
         ("out.csv", {"text_columns": ("a", "a")}, "must differ from each other"),
         ("out.csv", {"text_columns": ("set",)}, "'set' has the name of a column of distilled sets"),
         ("out.csv", {"text_columns": ("a",), "label_column": "a"}, "must differ"),
+        ("out.csv", {"text_columns": ("labels",)}, "must differ"),
         ("out.csv", {"label_column": "other"}, "no column 'other'"),
     ],
 )
@@ -188,3 +192,9 @@ def test_a_task_that_the_source_does_not_fit(tmp_path):
     source = write_lines(tmp_path / "rows.jsonl", {"sentence": "a", "label": "neutral"})
     message = error_of(source, tmp_path, task="sst2")
     assert f"label 'neutral' in line 1 of '{source}' is not among the label names (negative, positive)" in message
+
+
+def test_a_disk_that_cannot_be_written(tmp_path):
+    source = write_lines(tmp_path / "rows.jsonl", {"text": "a", "label": 0})
+    with pytest.raises(UserError, match="rows.jsonl.*: (Not a directory|File exists)"):
+        run(source, source / "out.csv")

@@ -48,7 +48,7 @@ def test_overwriting(tmp_path):
 
 def test_mistakes(tmp_path):
     source = write_published(tmp_path / "published", "dpc_{n}/dataset")
-    with pytest.raises(UserError, match="holds several sets: they become a directory; give a name without '.parquet'"):
+    with pytest.raises(UserError, match="holds several sets, which become a directory; leave out '.parquet'"):
         run(source, tmp_path / "out.parquet")
     with pytest.raises(UserError, match="names of the labels in .*dataset_0.json' are not known: give --task or"):
         run(source, tmp_path / "out")
