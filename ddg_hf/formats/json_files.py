@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -74,13 +75,12 @@ def _line_rows(
 
 def _array_rows(path: Path, columns: Sequence[str] | None, found: dict[str, None]) -> Iterator[tuple[int, str, Row]]:
     """Yields the length in characters, the place and the fields of each row of an array."""
-    text = _Window(path)
-    text.expect("[")
-    number = 0
-    if text.peek() == "]":
-        text.expect("]")
-    else:
-        mark = "["
+    with path.open("rb") as file:
+        text = _Window(file, path)
+        text.expect("[")
+        number, mark = 0, "["
+        if text.peek() == "]":
+            mark = text.expect("]")
         while mark != "]":
             number += 1
             text.peek()
@@ -88,8 +88,8 @@ def _array_rows(path: Path, columns: Sequence[str] | None, found: dict[str, None
             length, value = text.value(place)
             yield length, place, to_row(value, columns, place, found)
             mark = text.expect(",]")
-    if text.peek():
-        raise UserError(f"'{path}' goes on after the array, in {text.where()}")
+        if text.peek():
+            raise UserError(f"'{path}' goes on after the array, in {text.where()}")
 
 
 class _JsonSource(Source):
@@ -205,14 +205,13 @@ class JsonArray(_JsonSource):
 class _Window:
     """The characters of a file, of which as many are held as one JSON value needs."""
 
-    def __init__(self, path: Path):
-        self._path = path
-        self._file = path.open("rb")
+    def __init__(self, file: BinaryIO, path: Path):
+        self._file, self._path = file, path
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._text, self._at = "", 0
         # A position up to which lines have been counted, its line, and the characters before it in that line.
         self._counted, self._line, self._before = 0, 1, 0
-        self._start = True
+        self._start, self._end = True, False
 
     def place(self, at: int | None = None) -> tuple[int, int]:
         """Line and column (from 1) of a position in the window, by default the current one."""
@@ -247,8 +246,7 @@ class _Window:
         self._text += text
         if "\0" in text:
             raise UserError(f"'{self._path}' has a NUL byte in {self.where(self._text.index(chr(0)))}: is it text?")
-        if not block:
-            self._file.close()
+        self._end = not block
         return bool(block)
 
     def peek(self) -> str:
@@ -256,7 +254,7 @@ class _Window:
         while True:
             while self._at < len(self._text) and self._text[self._at] in _SPACE:
                 self._at += 1
-            if self._at < len(self._text) or self._file.closed or not self._more():
+            if self._at < len(self._text) or self._end or not self._more():
                 return self._text[self._at : self._at + 1]
 
     def expect(self, marks: str) -> str:
@@ -278,7 +276,7 @@ class _Window:
             except json.JSONDecodeError as error:
                 cut = error.msg.startswith("Unterminated") or error.pos >= len(self._text) - _LONGEST_TOKEN
                 message, at = error.msg, error.pos - self._at
-                if not cut or self._file.closed or not self._more():
+                if not cut or self._end or not self._more():
                     raise UserError(f"{place} is not JSON: {message} in {self.where(self._at + at)}") from error
             except (ValueError, RecursionError) as error:
                 raise UserError(f"{place} is not JSON: {one_line(error)}") from error
