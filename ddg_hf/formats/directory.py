@@ -102,7 +102,8 @@ def open_distilled(path: str | Path) -> DistilledDirectory:
 
 def _read(file: Path) -> pa.Table:
     try:
-        return pq.read_table(file, partitioning=None)
+        with pq.ParquetFile(file) as opened:  # unlike `read_table`, also where two columns have one name
+            return opened.read()
     except (OSError, ValueError, pa.ArrowException) as error:
         raise UserError(f"cannot read '{file}': {' '.join(str(error).split())}") from error
 
@@ -129,7 +130,9 @@ def _describe(table: pa.Table, file: Path) -> tuple[tuple[str, ...], tuple[str, 
         features = Features.from_arrow_schema(table.schema)
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"'{file}' describes its columns wrongly: {' '.join(str(error).split())}") from error
-    columns = tuple(field.name for field in table.schema if is_string(field.type) and field.name not in (LABEL, SET))
+    columns = tuple(
+        field.name for field in table.schema if is_string(field.type) and field.name not in (LABEL, SET, LOSS)
+    )
     if not columns:
         raise UserError(f"'{file}' has no text column")
     label = features.get(LABEL)
