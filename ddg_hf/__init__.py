@@ -25,6 +25,11 @@ _NAMES = {
     "PromptTemplate": "evaluation.icl.prompts",
     "TransformersBackend": "evaluation.icl.transformers_backend",
     "LabelProbe": "evaluation.label_control",
+    "load_demonstrations": "hub.pull",
+    "pull_distilled": "hub.pull",
+    "push_distilled": "hub.push",
+    "open_distilled": "formats.directory",
+    "run_checks": "quality.report",
 }
 
 __all__ = ["UserError", "__version__", *_NAMES]
@@ -38,11 +43,16 @@ if TYPE_CHECKING:
     from .evaluation.icl.prompts import PromptTemplate as PromptTemplate
     from .evaluation.icl.transformers_backend import TransformersBackend as TransformersBackend
     from .evaluation.label_control import LabelProbe as LabelProbe
+    from .formats.directory import open_distilled as open_distilled
     from .generation import generate_sets as generate_sets
     from .generation_config import GenerationArguments as GenerationArguments
+    from .hub.pull import load_demonstrations as load_demonstrations
+    from .hub.pull import pull_distilled as pull_distilled
+    from .hub.push import push_distilled as push_distilled
     from .models.encoder import TextEncoder as TextEncoder
     from .models.generator import Generator as Generator
     from .models.learner import Learner as Learner
+    from .quality.report import run_checks as run_checks
     from .trainer.distillation_config import DistillationConfig as DistillationConfig
     from .trainer.distillation_trainer import DistillationTrainer as DistillationTrainer
     from .trainer.lm_config import GeneratorPretrainingConfig as GeneratorPretrainingConfig

@@ -9,6 +9,7 @@ The result loads with `datasets.load_dataset("runs/sst2/distilled", "dpc_5")`. A
 distilled works as well: that is the LM-only baseline.
 """
 
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -42,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ddg_hf.models.encoder import TextEncoder
     from ddg_hf.models.generator import Generator
     from ddg_hf.provenance import atomic_directory, check_output_dir, recorded_run, run_metadata
+    from ddg_hf.quality import CHECKS_FILE, found_by, run_checks
 
     output_dir = check_output_dir(run_args.output_dir, run_args.overwrite, "generate", replaces=True)
     spec, dataset = data_args.load(seed=run_args.seed)
@@ -86,10 +88,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         sampling=sampling,
         generator_run=recorded_run(generator_args.generator),
     )
+    real = {split: rows_and_labels(split_rows, spec) for split, split_rows in dataset.items()}
     with atomic_directory(output_dir) as directory:
-        write_distilled(directory, sets, spec, metadata)
+        write_distilled(directory, sets, spec, metadata, check=lambda opened: run_checks(opened, real, probe))
+        checks = json.loads((directory / CHECKS_FILE).read_text(encoding="utf-8"))
     for key, value in sampling.items():
         print(f"{key}: {value}")
+    found = [checks["checks"][name]["looks_for"] for name in found_by(checks, ["any"])]
+    print(f"checks found: {', '.join(found) or 'nothing'} (`ddg-hf check {output_dir}` has the rest)")
     print(f"distilled sets: {output_dir}")
     return 0
 

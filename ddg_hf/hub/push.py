@@ -17,9 +17,9 @@ from ..errors import UserError
 from ..evaluation.results import atomic_file, dump_readable
 from ..formats.directory import DistilledDirectory, open_distilled
 from ..provenance import METADATA_FILE, published_record
+from ..quality import CHECKS_FILE, checks_markdown, is_current
 from .connection import check_no_token, check_repo_id, with_retries
 
-CHECKS_FILE = "checks.json"
 # Files that a push may remove again: those of configurations that are no longer there.
 _OURS = re.compile(r"dpc_\d+/train\.parquet")
 
@@ -169,12 +169,13 @@ def _checks_markdown(sets: DistilledDirectory) -> str | None:
     path = sets.path / CHECKS_FILE
     if not path.is_file():
         return None
-    from ..quality import checks_markdown
-
     try:
-        return checks_markdown(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"'{path}' is not what `ddg-hf check` writes; remove it or check again") from error
+        checks = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"'{path}' is not JSON; remove it or run `ddg-hf check` again") from error
+    if not is_current(checks, sets):
+        raise UserError(f"'{path}' is of other rows; remove it or run `ddg-hf check` again")
+    return checks_markdown(checks)
 
 
 def _remote(api: HfApi, repo_id: str, revision: str | None, private: bool, may_create: bool) -> Remote:

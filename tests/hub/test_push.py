@@ -9,8 +9,10 @@ from datasets import ClassLabel, load_dataset
 from huggingface_hub import HfApi
 
 from ddg_hf.errors import UserError
+from ddg_hf.formats.directory import open_distilled
 from ddg_hf.formats.distilled import write_distilled
 from ddg_hf.hub import push_distilled
+from ddg_hf.quality import run_checks
 from tests.hub.sets import SPEC, rows, write_results, write_sets
 
 REPOSITORY = "user/toy-ddg"
@@ -312,6 +314,23 @@ def test_results_of_other_sizes_are_refused(hub, directory, tmp_path):
     single = write_sets(tmp_path / "single", sizes=(1,))
     with pytest.raises(UserError, match="dpc_2, which"):
         push_distilled(single, REPOSITORY, results=[results])
+
+
+def test_the_report_of_the_checks_is_in_the_card(hub, directory):
+    (directory / "checks.json").write_text(json.dumps(run_checks(open_distilled(directory))))
+    push_distilled(directory, REPOSITORY)
+    assert "a clean report is no proof" in card_text(hub) and "checks.json" in hub.contents(REPOSITORY)
+
+
+def test_a_report_on_other_rows_is_refused(hub, directory, tmp_path):
+    other = open_distilled(write_sets(tmp_path / "other", text="another kettle"))
+    (directory / "checks.json").write_text(json.dumps(run_checks(other)))
+    with pytest.raises(UserError, match=r"checks\.json' is of other rows"):
+        push_distilled(directory, REPOSITORY)
+    (directory / "checks.json").write_text("[")
+    with pytest.raises(UserError, match=r"checks\.json' is not JSON"):
+        push_distilled(directory, REPOSITORY)
+    assert not hub.requests
 
 
 def test_sets_without_a_record_are_published(hub, tmp_path):
