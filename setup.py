@@ -21,6 +21,7 @@ REQUIRED = [
     "jinja2>=3.1.6",
     "pyarrow>=18.0",
     "scikit-learn>=1.5",
+    "datasketch>=1.6",
     "filelock>=3.13",
     "pyyaml>=6.0",
     "rich>=13.0",
