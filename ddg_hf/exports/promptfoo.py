@@ -22,7 +22,8 @@ def promptfoo_config(
 ) -> dict[str, Any]:
     """
     Returns a configuration: the demonstrations as a prompt, and a test for each query whose answer has to equal its
-    label word. What means something to promptfoo in the texts is escaped. It names no provider.
+    label word. What means something to promptfoo in the texts is escaped. The provider is `echo`, which answers with the
+    prompt: a configuration needs one, and `promptfoo eval -r PROVIDER` asks another.
 
     Args:
         name: Label of the prompt.
@@ -41,7 +42,7 @@ def promptfoo_config(
         for texts, label in queries
     ]
     prompt = {"label": name, "raw": escape_jinja(template.prefix(rows)) + query}
-    return {"description": f"{spec.name}: {name}", "prompts": [prompt], "tests": tests}
+    return {"description": f"{spec.name}: {name}", "providers": ["echo"], "prompts": [prompt], "tests": tests}
 
 
 def _inert(text: str) -> str:

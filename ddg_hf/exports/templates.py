@@ -82,8 +82,11 @@ def instruction_block(template: PromptTemplate) -> str:
 
 
 def escape_jinja(text: str) -> str:
-    """Returns `text` as a Jinja2 or Nunjucks template that writes it: nothing but a brace can begin something else."""
-    return text.replace("{", '{{ "{" }}')
+    """
+    Returns `text` as a Jinja2 or Nunjucks template that writes it. Nothing but a brace can begin something else; and
+    Nunjucks fails at the end of a comment that has no beginning.
+    """
+    return text.replace("{", '{{ "{" }}').replace("#}", '#{{ "}" }}')
 
 
 def escape_format(text: str) -> str:

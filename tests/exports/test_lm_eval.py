@@ -53,7 +53,7 @@ def test_the_harness_shows_our_prompts(spec, tmp_path, make_gpt2, tiny_tokenizer
     assert [sample["target"] for sample in samples] == [label for _, label in queries]
     prompts = template.prompts(rows, [texts for texts, _ in queries])
     for sample, query in zip(samples, prompts.queries, strict=True):
-        shown = [tuple(arguments.values()) for arguments in sample["arguments"].values()]
+        shown = [tuple(arguments) for arguments in sample["arguments"]]
         assert shown == [(prompts.prefix + query, continuation) for continuation in prompts.continuations]
     assert 0 <= results["results"][name]["acc,none"] <= 1
 

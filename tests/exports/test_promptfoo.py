@@ -37,7 +37,7 @@ def test_promptfoo_shows_our_prompts(spec, promptfoo, tmp_path):
     (tmp_path / "config.yaml").write_text(dump_yaml(promptfoo_config("x", spec, template, rows, queries)), "utf-8")
     validated = promptfoo("validate", "-c", "config.yaml")
     assert validated.returncode == 0, validated.stdout + validated.stderr
-    promptfoo("eval", "-c", "config.yaml", "-r", "echo", "--no-cache", "-o", "results.json")
+    promptfoo("eval", "-c", "config.yaml", "--no-cache", "-o", "results.json")
     results = json.loads((tmp_path / "results.json").read_text("utf-8"))["results"]["results"]
     results.sort(key=lambda result: result["testIdx"])
     assert len(results) == len(queries)

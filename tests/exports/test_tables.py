@@ -48,7 +48,7 @@ def test_any_text_survives(texts):
 def test_setfit_trains_on_the_rows(tmp_path, make_bert, encoder_tokenizer):
     setfit = pytest.importorskip("setfit", reason="trains on the CSV with SetFit")
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import Pooling, Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
     from sklearn.linear_model import LogisticRegression
 
     rows = distilled(PAIR)

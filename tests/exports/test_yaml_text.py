@@ -20,7 +20,7 @@ def test_strings_survive(loader, text):
 
 
 def test_strings_that_some_parsers_take_for_numbers_are_quoted():
-    assert dump_yaml({"a": "1e3", "b": "0o7", "c": "yes", "d": "word"}) == 'a: "1e3"\nb: "0o7"\nc: "yes"\nd: word\n'
+    assert dump_yaml({"a": "1e3", "b": "0o7", "c": "yes", "d": "word"}) == 'a: "1e3"\nb: "0o7"\nc: \'yes\'\nd: word\n'
 
 
 def test_there_are_no_tags_and_no_aliases():
