@@ -4,12 +4,13 @@
 import sys
 
 import datasets
+import httpx2
 import pyarrow
 import pyarrow.parquet
 import pytest
 from datasets.exceptions import DatasetNotFoundError
-from huggingface_hub import HfApi
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from huggingface_hub import HfApi, snapshot_download
+from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
 
 REPO = "user/sets"
 FEATURES = datasets.Features(
@@ -84,6 +85,43 @@ def test_a_model(hub, make_gpt2, tiny_tokenizer):
     assert hub.repository("user/tiny", "model").head.oid == head
     with pytest.raises(OSError, match="not a valid model identifier"):
         AutoModelForCausalLM.from_pretrained("user/tiny", token=hub.other_token, force_download=True)
+
+
+def test_a_trainer(hub, make_gpt2, tiny_tokenizer, tmp_path):
+    """A repository of its own name in the user's namespace, with the checkpoint of the end of training."""
+    rows = datasets.Dataset.from_dict({"input_ids": [[5, 6, 7]] * 4, "labels": [[5, 6, 7]] * 4})
+    arguments = TrainingArguments(
+        output_dir=tmp_path / "tiny", max_steps=1, push_to_hub=True, hub_private_repo=True, use_cpu=True, save_steps=1
+    )
+    trainer = Trainer(make_gpt2(), arguments, train_dataset=rows, processing_class=tiny_tokenizer)
+    trainer.train()
+    trainer.push_to_hub(commit_message="End", tags=["test"])
+    repository = hub.repository("user/tiny", "model")
+    assert repository.private and repository.head.title == "End"
+    assert {"README.md", "config.json", "model.safetensors", "tokenizer.json"} <= set(
+        hub.contents("user/tiny", "model")
+    )
+    assert "test" in HfApi().model_info("user/tiny").tags
+    loaded = AutoModelForCausalLM.from_pretrained("user/tiny")
+    assert all(value.equal(loaded.state_dict()[name]) for name, value in trainer.model.state_dict().items())
+
+
+def test_the_cache_stands_in_for_a_hub_that_is_gone(hub, repo, quick_retries):
+    """After more than a minute of retries, which a user has to sit out."""
+    datasets.load_dataset(repo, "dpc_5", split="train")
+    hub.stop()
+    assert datasets.load_dataset(repo, "dpc_5", split="train").to_dict() == ROWS[5]
+    assert sum(quick_retries) > 60
+    with pytest.raises(httpx2.ConnectError):
+        datasets.load_dataset(repo, "dpc_10", split="train")
+
+
+@pytest.mark.parametrize("path", ["../outside.txt", "a/../../outside.txt", "/outside.txt"])
+def test_the_client_writes_nothing_outside_its_folder(hub, repo, tmp_path, path):
+    hub.put(REPO, path, b"x")
+    with pytest.raises((ValueError, OSError)):
+        snapshot_download(REPO, repo_type="dataset", local_dir=tmp_path / "a" / "local")
+    assert not list(tmp_path.rglob("outside.txt"))
 
 
 def test_subprocesses_talk_to_the_hub(hub, repo):

@@ -82,6 +82,7 @@ class Hub(HubServer):
         import huggingface_hub.constants
         import huggingface_hub.hf_api
         import huggingface_hub.utils
+        import transformers.utils.hub
         from huggingface_hub import HfFileSystem
 
         for name in list(os.environ):
@@ -105,6 +106,7 @@ class Hub(HubServer):
         for name, value in constants.items():
             monkeypatch.setattr(huggingface_hub.constants, name, value)
         monkeypatch.setattr(huggingface_hub.hf_api.api, "endpoint", self.url)  # of the functions of the module
+        monkeypatch.setattr(transformers.utils.hub, "_hf_api", None)  # made at the first call, and kept
         for name, value in {
             "HF_ENDPOINT": self.url,
             "HUB_DATASETS_URL": self.url + "/datasets/{repo_id}/resolve/{revision}/{path}",

@@ -130,6 +130,8 @@ class Handler(BaseHTTPRequestHandler):
                 if cut_after is not None and total >= cut_after:
                     raise CutConnection
             self.rfile.readline()
+            if cut_after is not None:
+                raise CutConnection
             return b"".join(pieces)
         length = int(self.headers.get("Content-Length", 0))
         if cut_after is not None:

@@ -203,7 +203,7 @@ class HubServer:
         return repositories.discussion(repository, request, rest, may_write)
 
     def _page(self, request: Request, type: str, id: str, rest: list[str]) -> Response:
-        """Files (`resolve`, `raw`) and git-lfs, which are not below `/api`."""
+        """Files (`resolve`) and git-lfs, which are not below `/api`."""
         if rest[:3] == ["info", "lfs", "objects"] and id.endswith(".git"):
             id = id.removesuffix(".git")
             if rest[3:] == ["verify"]:
@@ -211,7 +211,7 @@ class HubServer:
             # Without a ref it may be for a pull request, which needs no right to write.
             repository = self.access.writable(request, type, id, pull_request="ref" not in request.json())
             return commits.lfs_batch(repository, request, self.url, self.storage, self.multipart_size)
-        if rest[0] in ("resolve", "raw") and len(rest) >= 3 and request.method in ("GET", "HEAD"):
+        if rest[0] == "resolve" and len(rest) >= 3 and request.method in ("GET", "HEAD"):
             if rest[1] == "refs" and len(rest) >= 5:
                 rest = [rest[0], "/".join(rest[1:4]), *rest[4:]]
             repository = self.access.readable(request, type, id)
