@@ -15,7 +15,7 @@ SHORTEST_GRAM = 5
 CONTAINMENT = 0.5
 SHINGLE_CHARACTERS = 5
 JACCARD = 0.7
-FAIL_SHARE = 0.05
+FAIL_SHARE = 0.1
 
 # With 32 bands of 4 a pair of Jaccard similarity s is a candidate with probability 1 - (1 - s^4)^32: 0.9998 at 0.7.
 _BANDS, _BAND_SIZE = 32, 4
@@ -146,7 +146,7 @@ def find_near_copies(
 
 
 def judge_near_copies(findings: Sequence[Finding], splits: Sequence[str], rows: Sequence[Texts]) -> Outcome:
-    """Returns the outcome: `fail` if 5 % of the rows or more are near copies, `warn` if any is."""
+    """Returns the outcome: `fail` if 10 % of the rows or more are near copies, `warn` if any is."""
     found = len({finding.row for finding in findings})
     by_split = Counter(finding.details["split"] for finding in findings)
     counts = {
