@@ -4,6 +4,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 
 from ddg_hf.data.tasks import TASKS
 from ddg_hf.errors import UserError
+from ddg_hf.evaluation.icl.evaluator import ICLEvaluator
 from ddg_hf.evaluation.icl.prompts import flatten
+from ddg_hf.evaluation.icl.transformers_backend import TransformersBackend
 from ddg_hf.exports.lm_eval import hub_queries, is_on_hub, lm_eval_task, local_queries, query_file
 from ddg_hf.exports.yaml_text import dump_yaml
 
@@ -29,33 +32,57 @@ def write_task(folder, spec, rows, queries):
     return name
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
-def test_the_harness_shows_our_prompts(spec, tmp_path, make_gpt2, tiny_tokenizer, monkeypatch):
+@pytest.fixture
+def harness(tmp_path, make_gpt2, tiny_tokenizer, monkeypatch):
+    """
+    Runs the task of the rows and queries on a tiny model. Returns the results of the harness and those of the
+    evaluation in context.
+    """
     pytest.importorskip("lm_eval", reason="runs the task with lm-evaluation-harness")
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     from lm_eval import simple_evaluate
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
-    rows, queries, template = rows_of(spec), rows_of(spec, QUERIES), template_of(spec)
-    name = write_task(tmp_path, spec, rows, queries)
-    model = make_gpt2(len(tiny_tokenizer), n_positions=2048)
-    results = simple_evaluate(
-        model=HFLM(pretrained=model, tokenizer=tiny_tokenizer, batch_size=4),
-        tasks=[name],
-        task_manager=TaskManager(include_path=str(tmp_path), include_defaults=False),
-        bootstrap_iters=0,
-    )
-    samples = results["samples"][name]
-    assert results["n-samples"][name] == {"original": len(queries), "effective": len(queries)}
-    assert results["n-shot"][name] == len(rows)
+    def run(spec, rows, queries):
+        name = write_task(tmp_path, spec, rows, queries)
+        model = make_gpt2(len(tiny_tokenizer), n_positions=2048).eval()
+        results = simple_evaluate(
+            model=HFLM(pretrained=model, tokenizer=tiny_tokenizer, batch_size=4),
+            tasks=[name],
+            task_manager=TaskManager(include_path=str(tmp_path), include_defaults=False),
+            bootstrap_iters=0,
+        )
+        assert results["n-shot"] == {name: len(rows)}
+        assert results["n-samples"] == {name: {"original": len(queries), "effective": len(queries)}}
+        evaluator = ICLEvaluator(TransformersBackend(model, tiny_tokenizer), template_of(spec), "likelihood")
+        predicted = evaluator.evaluate(rows, [texts for texts, _ in queries])
+        return results["results"][name], results["samples"][name], predicted
+
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+def test_the_harness_shows_our_prompts(spec, harness):
+    rows, queries = rows_of(spec), rows_of(spec, QUERIES)
+    _, samples, _ = harness(spec, rows, queries)
     assert [sample["target"] for sample in samples] == [label for _, label in queries]
-    prompts = template.prompts(rows, [texts for texts, _ in queries])
+    prompts = template_of(spec).prompts(rows, [texts for texts, _ in queries])
     for sample, query in zip(samples, prompts.queries, strict=True):
         shown = [tuple(arguments) for arguments in sample["arguments"]]
         assert shown == [(prompts.prefix + query, continuation) for continuation in prompts.continuations]
-    assert 0 <= results["results"][name]["acc,none"] <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+def test_the_harness_gives_our_scores(spec, harness):
+    rows, queries = rows_of(spec, ["a film", "{one} more", "the end"]), rows_of(spec, QUERIES)
+    measured, samples, predicted = harness(spec, rows, queries)
+    scores_QK = [[float(answer[0]) for answer in sample["filtered_resps"]] for sample in samples]
+    np.testing.assert_allclose(scores_QK, predicted.logprobs_QK, rtol=1e-4)
+    accuracy = np.mean(predicted.predictions_Q == [label for _, label in queries])
+    assert measured["acc,none"] == pytest.approx(accuracy)
 
 
 @settings(deadline=None)
