@@ -120,6 +120,9 @@ def model_index_errors(data: dict) -> list[str]:
             continue
         for number, result in enumerate(model["results"]):
             at = f"{where}.results[{number}]"
+            if not isinstance(result, dict):
+                errors.append(f'"{at}" must be an object')
+                continue
             for path in ("task.type", "dataset.type", "dataset.name"):
                 outer, inner = path.split(".")
                 if not isinstance(result.get(outer), dict) or not result[outer].get(inner):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from urllib.parse import parse_qs, quote, urlencode
@@ -169,8 +170,6 @@ class Storage:
 
     def finish(self, signature: str, content: bytes) -> None:
         """Keeps the content, if it is what was announced."""
-        import hashlib
-
         repository, sha256, size = self._uploads[signature]
         if len(content) != size or hashlib.sha256(content).hexdigest() != sha256:
             raise HubError(400, "BadDigest: the content is not what was announced")
