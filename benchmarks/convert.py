@@ -7,7 +7,7 @@ Rows per second of `ddg-hf convert` against pandas, and its peak memory on a lar
 Speed: files of `--speed_megabytes` (JSON Lines and CSV) become Parquet, by `convert` and by `pandas.read_json` or
 `read_csv` and `to_parquet`. Both take turns in one process, medians of `--repeats`; the rows are compared.
 Memory: a process of its own converts JSON Lines of `--megabytes` to Parquet. Texts are messages of the embedded data
-set, three to a row. Files are written to a temporary directory. Prints one JSON object.
+set, three to a row (Linux). Files are written to a temporary directory. Prints one JSON object.
 """
 
 import argparse
@@ -27,13 +27,16 @@ from report import print_result
 from ddg_hf.data.toy import make_toy_dataset
 from ddg_hf.formats.convert import Conversion, convert
 
+# The kernel's ru_maxrss would count the memory of the process that starts this one.
 PROGRAM = """
-import json, resource, sys, time
+import json, sys, time
+from pathlib import Path
 from ddg_hf.formats.convert import Conversion, convert
 start = time.perf_counter()
 rows = convert(Conversion(*sys.argv[1:3], label_names=tuple(json.loads(sys.argv[3])))).rows
 seconds = time.perf_counter() - start
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+peak = int(status["VmHWM"].split()[0]) / 2**10
 print(json.dumps({"rows": rows, "seconds": seconds, "rows_per_second": rows / seconds, "peak_memory_mb": peak}))
 """
 

@@ -4,7 +4,9 @@
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import NoReturn
 
 import pyarrow as pa
 import pyarrow.csv as pc_csv
@@ -14,7 +16,7 @@ from .source import Source, check_distinct, is_wanted
 from .text import MAX_LINE_BYTES, decode, line_blocks, one_line
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
-_BATCH_CHARACTERS = 4 << 20
+_BATCH_CHARACTERS = 1 << 20
 
 
 class Delimited(Source):
@@ -30,10 +32,9 @@ class Delimited(Source):
     def __init__(self, path: Path, columns: Sequence[str] | None = None):
         self.path = path
         self._delimiter = DELIMITERS.get(path.suffix.lower(), ",")
-        header = next(self._records(), None)
-        if header is None:
+        place, self._header = next(self._placed_records(), ("", []))
+        if not self._header:
             raise UserError(f"'{path}' is empty")
-        place, self._header, _ = header
         check_distinct(self._header, place)
         self.found = tuple(self._header)
         self._kept = [i for i, name in enumerate(self._header) if is_wanted(name, columns)]
@@ -42,29 +43,46 @@ class Delimited(Source):
     def _batches(self) -> Iterator[pa.RecordBatch]:
         rows: list[list[str]] = []
         text: list[str] = []
-        size = 0
-        records = self._records()
-        next(records, None)
-        for place, cells, raw in records:
+        reader = self._reader(text)
+        try:
+            while not next(reader, None):  # the header, and empty lines before it
+                pass
+            text.clear()
+            size = 0
+            for cells in reader:
+                if cells:
+                    rows.append(cells)
+                    size += sum(map(len, cells))
+                if size > _BATCH_CHARACTERS:
+                    yield self._batch(rows, text)
+                    rows.clear()
+                    text.clear()
+                    size = 0
+        except csv.Error:
+            self._find_mistake()
+        yield self._batch(rows, text)
+
+    def _batch(self, rows: list[list[str]], text: list[str]) -> pa.RecordBatch:
+        try:
+            cells = list(zip(*rows, strict=True)) if rows else [()] * len(self._header)
+        except ValueError:
+            cells = []
+        if len(cells) != len(self._header):
+            self._find_mistake()
+        columns = [pa.array(cells[i], pa.string()) for i in self._kept]
+        if any("" in cells[i] for i in self._kept):
+            columns = self._with_nulls(columns, "".join(text))
+        return pa.RecordBatch.from_arrays(columns, schema=self.schema)
+
+    def _find_mistake(self) -> NoReturn:
+        """Raises the `UserError` of the first row that is no row of the file."""
+        for place, cells in self._placed_records():
             if len(cells) != len(self._header):
                 raise UserError(
                     f"{place} has {len(cells)} fields, but the header has {len(self._header)}: is a quotation mark or "
                     "a delimiter missing?"
                 )
-            rows.append(cells)
-            text.append(raw)
-            size += len(raw)
-            if size > _BATCH_CHARACTERS:
-                yield self._batch(rows, text)
-                rows, text, size = [], [], 0
-        yield self._batch(rows, text)
-
-    def _batch(self, rows: list[list[str]], text: list[str]) -> pa.RecordBatch:
-        cells = list(zip(*rows, strict=True)) if rows else [()] * len(self._header)
-        columns = [pa.array(cells[i], pa.string()) for i in self._kept]
-        if any("" in cells[i] for i in self._kept):
-            columns = self._with_nulls(columns, "".join(text))
-        return pa.RecordBatch.from_arrays(columns, schema=self.schema)
+        raise UserError(f"'{self.path}' changed while it was read")
 
     def _with_nulls(self, columns: list[pa.Array], text: str) -> list[pa.Array]:
         """Tells missing cells from empty texts, which `csv` does not and Arrow's reader does."""
@@ -85,39 +103,42 @@ class Delimited(Source):
         assert all(a.equals(b.fill_null("")) for a, b in zip(columns, found, strict=True)), "csv and Arrow disagree"
         return found
 
-    def _records(self) -> Iterator[tuple[str, list[str], str]]:
-        """Yields the place, the cells and the raw text of each record, the header first; empty lines are skipped."""
+    def _reader(self, text: list[str]) -> Iterator[list[str]]:
+        """Returns a reader of the file. Each line that it reads is appended to `text`."""
         # The limit is the process's own and by default shorter than texts may be.
         csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_BYTES))
-        raw: list[str] = []
 
         def lines() -> Iterator[str]:
             for number, block in line_blocks(self.path):
                 for line in io.StringIO(decode(block, self.path, number), newline=""):
-                    raw.append(line)
+                    text.append(line)
                     yield line
 
-        reader = csv.reader(lines(), delimiter=self._delimiter, strict=True)
-        start = 1
+        return csv.reader(lines(), delimiter=self._delimiter, strict=True)
+
+    def _placed_records(self) -> Iterator[tuple[str, list[str]]]:
+        """Yields the place and the cells of each record, the header first; empty lines are skipped."""
+        text: list[str] = []
+        reader = self._reader(text)
+        line = 1
         while True:
             try:
                 cells = next(reader, None)
             except csv.Error as error:
                 raise UserError(
-                    f"the row that begins in line {start} of '{self.path}' is not {self._kind}: {one_line(error)}"
+                    f"the row that begins in line {line} of '{self.path}' is not {self._kind}: {one_line(error)}"
                 ) from error
             if cells is None:
                 return
             if cells:
-                yield f"line {start} of '{self.path}'", cells, "".join(raw)
-            raw.clear()
-            start = reader.line_num + 1
+                yield f"line {line} of '{self.path}'", cells
+            line += len(text)
+            text.clear()
 
     @property
     def _kind(self) -> str:
         return "TSV" if self._delimiter == "\t" else "CSV"
 
     def _place(self, row: int) -> str:
-        records = (place for place, _, _ in self._records())
-        place = next((place for i, place in enumerate(records) if i == row + 1), "the last line")
-        return place.removesuffix(f" of '{self.path}'")
+        places = (place for place, _ in self._placed_records())
+        return next(islice(places, row + 1, None), "the last line").removesuffix(f" of '{self.path}'")

@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
@@ -135,12 +136,8 @@ class JsonLines(_JsonSource):
 
     def _fast(self, number: int, block: bytes, schema: pa.Schema) -> pa.Table | None:
         """Parses a block with Arrow. Returns `None` if that might not give what [`_strict`] gives."""
-        lines = block.count(b"\n") + (not block.endswith(b"\n"))
-        begin = block.startswith(b"{") + block.count(b"\n{")
-        end = block.endswith(b"}") + block.count(b"}\n") + block.count(b"}\r\n")
-        # If every line begins and ends with a brace, an object ends where a line ends: nothing else can stand between
-        # `}` and `{`. With as many rows as lines, there is one object in each.
-        if not (schema and lines == begin == end):
+        lines = _plain_lines(block)
+        if not (schema and lines):
             return None
         decode(block, self.path, number)
         others = "error" if self._columns is None else "ignore"
@@ -171,6 +168,24 @@ class JsonLines(_JsonSource):
                 if row < 0:
                     return f"line {line_number}"
         return "the last line"
+
+
+def _plain_lines(block: bytes) -> int:
+    """
+    Returns the number of lines if every line begins and ends with a brace, else 0.
+
+    Then an object ends where a line ends: nothing else can stand between `}` and `{`. If Arrow finds as many rows as
+    lines, there is one object in each.
+    """
+    characters = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(characters == ord("\n"))
+    if not block.endswith(b"\n"):
+        ends = np.append(ends, len(block))
+    begins = np.append(0, ends[:-1] + 1)
+    lasts = ends - 1
+    lasts = lasts - (characters[lasts] == ord("\r"))
+    plain = (characters[begins] == ord("{")).all() and (characters[lasts] == ord("}")).all()
+    return len(ends) if plain else 0
 
 
 class JsonArray(_JsonSource):
