@@ -5,10 +5,10 @@ Check distilled sets for copies of real rows, broken texts, personal data, balan
     ddg-hf check runs/sst2/generate --task sst2 --learner sentence-transformers/all-MiniLM-L6-v2
     ddg-hf check runs/tickets/distilled --train tickets.csv --fail_on copies personal_data
 
-Writes `checks.json` into the directory and prints a table; docs/checks.md says what each check looks for. With real
-rows (`--task`, or `--train`, `--validation` and `--test` files) the sets are compared with them; with `--learner` a
-classifier fitted to the training rows says whether the texts have the labels that they carry. The exit code is 1 if a
-check named by `--fail_on` finds something.
+Writes `checks.json` into the directory (unless a fuller report of the same rows is there) and prints a table;
+docs/checks.md says what each check looks for. With real rows (`--task`, or `--train`, `--validation` and `--test`
+files) the sets are compared with them; with `--learner` a classifier fitted to the training rows says whether the
+texts have the labels that they carry. The exit code is 1 if a check named by `--fail_on` finds something.
 """
 
 import argparse
@@ -112,6 +112,17 @@ def _probe(learner: str, train):
     return LabelProbe(TextEncoder(LearnerArguments(learner=learner), rows=texts), texts, labels)
 
 
+def _keep(path: Path, checks: dict, directory) -> bool:
+    """Whether a file holds a report of the same rows that has more checks or comparisons than this one."""
+    from ddg_hf.quality import is_current, is_fuller
+
+    try:
+        old = json.loads(path.read_text(encoding="utf-8"))
+        return is_current(old, directory) and is_fuller(old, checks)
+    except (OSError, ValueError, RecursionError, AttributeError, KeyError, TypeError):
+        return False  # none, or none that this version wrote
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Checks the sets that `argv` (default: the command line) names. Returns the exit code."""
     arguments = _parse(argv)
@@ -126,15 +137,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     probe = _probe(arguments.learner, real["train"]) if arguments.learner else None
     checks = run_checks(directory, real, probe, max_examples=arguments.examples)
     path = Path(arguments.output) if arguments.output else directory.path / CHECKS_FILE
+    kept = not arguments.output and _keep(path, checks, directory)
     try:
-        write_readable_json(path, checks)
+        if not kept:
+            write_readable_json(path, checks)
     except OSError as error:
         raise UserError(f"cannot write '{path}': {error.strerror or error}") from error
     if arguments.json:
         print(json.dumps(checks, indent=2))  # ASCII: nothing in it that a terminal would obey
     else:
         print_checks(checks, directory, {split: rows for split, (rows, _) in real.items()})
-        print(f"checks: {path}")
+        print(f"checks: {path}" + (", kept as it is, since it has more checks of these rows" if kept else ""))
     found = found_by(checks, arguments.fail_on)
     if found:
         print(f"found something: {', '.join(found)}", file=sys.stderr)

@@ -56,6 +56,19 @@ def test_json_is_all_that_is_printed(check, directory, train):
     assert json.loads(shown) == json.loads((directory / "checks.json").read_text())
 
 
+def test_fuller_report_of_the_same_rows_is_kept(check, directory, train):
+    check(directory, "--train", train)
+    fuller = (directory / "checks.json").read_text()
+    assert "kept as it is" in check(directory)[1]
+    assert (directory / "checks.json").read_text() == fuller
+    # As full, or of other rows, or no report at all: replaced.
+    assert "kept" not in check(directory, "--train", train)[1]
+    for other in (fuller.replace('"dpc_1": "', '"dpc_1": "0'), "[]", "{", '{"version": 1}'):
+        (directory / "checks.json").write_text(other)
+        assert check(directory)[0] == 0
+        assert json.loads((directory / "checks.json").read_text())["real_rows"] == {}
+
+
 def test_output_goes_elsewhere(check, directory, tmp_path):
     assert check(directory, "--output", tmp_path / "out" / "result.json")[0] == 0
     assert json.loads((tmp_path / "out" / "result.json").read_text())["status"] == "fail"

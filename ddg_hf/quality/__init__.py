@@ -3,6 +3,6 @@
 
 from .checks import CHECKS
 from .markdown import checks_markdown
-from .report import CHECKS_FILE, found_by, is_current, run_checks
+from .report import CHECKS_FILE, found_by, is_current, is_fuller, run_checks
 
-__all__ = ["CHECKS", "CHECKS_FILE", "checks_markdown", "found_by", "is_current", "run_checks"]
+__all__ = ["CHECKS", "CHECKS_FILE", "checks_markdown", "found_by", "is_current", "is_fuller", "run_checks"]

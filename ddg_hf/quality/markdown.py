@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..errors import UserError
+
 # An underscore between letters is no markup, and "www." would become a link.
 _MARKUP = re.compile(r"[^\w .,:;()%'-]|(?<![^\W_])_|_(?![^\W_])|(?<=www)\.", re.ASCII | re.IGNORECASE)
 
@@ -26,7 +28,17 @@ def checks_markdown(checks: Mapping[str, Any]) -> str:
     Args:
         checks: What [`~ddg_hf.quality.run_checks`] returned, or the content of `checks.json`; every text in it is
             escaped.
+
+    Raises:
+        UserError: it is something else.
     """
+    try:
+        return _section(checks)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError("the report of checks is not as `ddg-hf check` writes it; run it again") from error
+
+
+def _section(checks: Mapping[str, Any]) -> str:
     configs = checks["configs"]
     real = ", ".join(f"{count} {split}" for split, count in checks["real_rows"].items())
     compared = f"compared with real rows ({real})" if real else "without real rows to compare with"

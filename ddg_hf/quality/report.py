@@ -201,6 +201,17 @@ def is_current(checks: Mapping[str, Any], directory: "DistilledDirectory") -> bo
     return isinstance(checks, Mapping) and checks.get("version") == VERSION and checks.get("fingerprints") == now
 
 
+def is_fuller(checks: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Returns whether checks ran, or compared splits, that others of the same rows did not, and left out none."""
+
+    def done(report: Mapping[str, Any]) -> set[str]:
+        return {name for name, check in report["checks"].items() if check["status"] != NOT_RUN} | {
+            *report["real_rows"]
+        }
+
+    return done(checks) > done(other)
+
+
 def found_by(checks: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     """Returns those of the checks `names` (`any`: all that ran) that found something."""
     chosen = CHECKS if "any" in names else names

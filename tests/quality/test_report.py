@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ddg_hf.data.tasks import get_task
+from ddg_hf.errors import UserError
 from ddg_hf.evaluation.demonstrations import available_dpc, load_distilled
 from ddg_hf.evaluation.results import dump_readable
 from ddg_hf.formats.directory import open_distilled
@@ -90,6 +91,12 @@ def test_markdown_has_a_column_for_each_configuration(tmp_path):
         "| e-mail addresses, telephone, card and account numbers, URLs | ok: 0 of 2 rows | fail: 1 of 2 rows |" in text
     )
     assert "2 train" in text
+
+
+@pytest.mark.parametrize("broken", [{}, [], "text", {"configs": ["dpc_1"]}, {"configs": 3, "real_rows": {}}])
+def test_markdown_of_something_else_is_an_error(broken):
+    with pytest.raises(UserError, match="run it again"):
+        checks_markdown(broken)
 
 
 HOSTILE = "a|b `code` <script>x</script> [x](http://e.org) www.e.org *b* _i_ \x1b[31m\nnext"
