@@ -19,6 +19,8 @@ from ..errors import UserError
 
 _BLOCK = re.compile(r"<!-- ddg_hf: begin (\w+) -->\n(.*?)<!-- ddg_hf: end \1 -->", re.DOTALL)
 _DIGEST = re.compile(r"\n*<!-- ddg_hf: text ([0-9a-f]{16}) -->\s*$")
+# An underscore between letters is no markup, and "www." would become a link.
+_MARKUP = re.compile(r"[^\w .,:;()%'-]|(?<![^\W_])_|_(?![^\W_])|(?<=www)\.", re.ASCII | re.IGNORECASE)
 _MAX_CARD = 2**20  # characters; cards are a few thousand
 
 
@@ -28,11 +30,12 @@ def block(name: str, content: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Returns a text that Markdown and HTML show as it is, on one line, also in a table."""
-    text = " ".join(str(text).split())
-    for character, entity in {"&": "&amp;", "<": "&lt;", ">": "&gt;"}.items():
-        text = text.replace(character, entity)
-    return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", text)
+    """
+    Returns text that Markdown shows as it is, in one line: whatever could be markup, HTML, a link or the border of a
+    table cell is written as an HTML entity, and a character that is not printable as a space.
+    """
+    shown = "".join(char if char.isprintable() else " " for char in text)
+    return _MARKUP.sub(lambda match: f"&#{ord(match[0])};", shown)
 
 
 def code(text: str) -> str:

@@ -1,13 +1,14 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """What can go wrong between this machine and the Hub: what is tried again, and what a user is told."""
 
+import json
 import logging
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 import httpx2
-from huggingface_hub import constants, get_token
+from huggingface_hub import CommitInfo, HfApi, constants, get_token
 from huggingface_hub.errors import (
     EntryNotFoundError,
     HfHubHTTPError,
@@ -37,7 +38,11 @@ class TransferError(Exception):
     """A file that has not arrived as it was sent."""
 
 
-_TROUBLE = (TransferError, HfHubHTTPError, httpx2.TransportError, LocalEntryNotFoundError, OfflineModeIsEnabled)
+# An answer that is cut short is a JSONDecodeError.
+_TROUBLE = (
+    *(TransferError, HfHubHTTPError, httpx2.TransportError, json.JSONDecodeError, LocalEntryNotFoundError),
+    OfflineModeIsEnabled,
+)
 
 
 def check_repo_id(repo_id: str) -> str:
@@ -86,6 +91,29 @@ def with_retries(action: Callable[[], Result], what: str) -> Result:
     raise AssertionError("unreachable")
 
 
+def commit_whole(api: HfApi, repo_id: str, operations: list, create_pr: bool = False, **options) -> CommitInfo:
+    """
+    [`~huggingface_hub.HfApi.create_commit`], for use in [`with_retries`].
+
+    Raises:
+        UserError: the Hub does not take the card, or the connection was lost while a pull request was being opened:
+            unlike a commit on a branch, that is not safe to repeat.
+    """
+    try:
+        return api.create_commit(repo_id, operations, create_pr=create_pr, **options)
+    except (httpx2.TransportError, json.JSONDecodeError) as error:
+        if create_pr:
+            raise UserError(
+                f"the connection was lost while a pull request to '{repo_id}' was being opened; look whether it is "
+                "there before you try again"
+            ) from error
+        raise
+    except ValueError as error:
+        if "Invalid metadata" in str(error) and not isinstance(error, HfHubHTTPError):
+            raise UserError(f"the Hub does not take the card: {' '.join(str(error).split())}") from error
+        raise
+
+
 def _wait(seconds: float) -> None:
     time.sleep(seconds)
 
@@ -111,6 +139,8 @@ def _reason(error: Exception) -> str:
         text = f"the Hub answered {status}{said}"
     elif isinstance(error, TransferError):
         text = str(error)
+    elif isinstance(error, json.JSONDecodeError):
+        text = "the Hub's answer was cut short"
     else:
         cause = error.__cause__ or error
         text = f"no connection to the Hub ({type(cause).__name__}: {cause})"

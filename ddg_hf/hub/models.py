@@ -12,7 +12,7 @@ from ..cards.dataset_card import CARD_FILE
 from ..cards.text import read_card
 from ..evaluation.results import dump_readable
 from ..provenance import METADATA_FILE, published_record
-from .connection import check_no_token, with_retries
+from .connection import check_no_token, commit_whole, with_retries
 
 # What a model consists of. No optimizer states and no pickled files.
 _SUFFIXES = (".safetensors", ".json", ".jinja", ".txt", ".model", ".vocab")
@@ -81,8 +81,8 @@ def publish_model(
         check_no_token(texts, token)
         content = {file.name: str(file) for file in files} | texts
         operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=data) for name, data in content.items()]
-        commit = api.create_commit(
-            repo_id, operations, commit_message=message, revision=revision, parent_commit=info.sha
+        commit = commit_whole(
+            api, repo_id, operations, commit_message=message, revision=revision, parent_commit=info.sha
         )
         return commit.commit_url
 

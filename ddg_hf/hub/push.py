@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetCard, HfApi, get_token
-from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
 from ..cards.dataset_card import CARD_FILE, dataset_card, read_local_card
 from ..cards.results import Evaluation, read_evaluation
@@ -18,7 +18,7 @@ from ..evaluation.results import atomic_file, dump_readable
 from ..formats.directory import DistilledDirectory, open_distilled
 from ..provenance import METADATA_FILE, published_record
 from ..quality import CHECKS_FILE, checks_markdown, is_current
-from .connection import check_no_token, check_repo_id, with_retries
+from .connection import check_no_token, check_repo_id, commit_whole, with_retries
 
 # Files that a push may remove again: those of configurations that are no longer there.
 _OURS = re.compile(r"dpc_\d+/train\.parquet")
@@ -114,20 +114,16 @@ def push_distilled(
         # An addition cannot be used twice.
         operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=data) for name, data in content.items()]
         operations += [CommitOperationDelete(path_in_repo=name) for name in stale]
-        try:
-            info = api.create_commit(
-                repo_id,
-                operations,
-                commit_message=message,
-                repo_type="dataset",
-                revision=revision,
-                create_pr=create_pr,
-                parent_commit=remote.commit,
-            )
-        except HfHubHTTPError:
-            raise
-        except ValueError as error:  # the Hub's check of the header
-            raise UserError(f"the Hub does not take the card: {' '.join(str(error).split())}") from error
+        info = commit_whole(
+            api,
+            repo_id,
+            operations,
+            repo_type="dataset",
+            commit_message=message,
+            revision=revision,
+            create_pr=create_pr,
+            parent_commit=remote.commit,
+        )
         changed = info.oid != remote.commit
         if not create_pr:
             _keep_card(sets.path, card)

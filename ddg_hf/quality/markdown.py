@@ -1,23 +1,11 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """Checks as a section of a dataset card."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..cards.text import escape_markdown
 from ..errors import UserError
-
-# An underscore between letters is no markup, and "www." would become a link.
-_MARKUP = re.compile(r"[^\w .,:;()%'-]|(?<![^\W_])_|_(?![^\W_])|(?<=www)\.", re.ASCII | re.IGNORECASE)
-
-
-def escape_markdown(text: str) -> str:
-    """
-    Returns text that Markdown shows as it is, in one line: whatever could be markup, HTML, a link or the border of a
-    table cell is written as an HTML entity, and a character that is not printable as a space.
-    """
-    shown = "".join(char if char.isprintable() else " " for char in text)
-    return _MARKUP.sub(lambda match: f"&#{ord(match[0])};", shown)
 
 
 def checks_markdown(checks: Mapping[str, Any]) -> str:

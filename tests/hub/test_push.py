@@ -233,6 +233,14 @@ def test_a_pull_request_leaves_the_branch_alone(hub, directory, tmp_path):
     assert "dpc_4/train.parquet" in hub.contents(REPOSITORY, revision="refs/pr/1")
 
 
+def test_a_pull_request_is_not_opened_twice(hub, directory, tmp_path):
+    push_distilled(directory, REPOSITORY)
+    hub.faults.lost_answer(r"/commit/")
+    with pytest.raises(UserError, match="look whether it is there"):
+        push_distilled(write_sets(tmp_path / "more", sizes=(1, 2, 4)), REPOSITORY, create_pr=True)
+    assert len(hub.repository(REPOSITORY).discussions) == 1
+
+
 # ---- faults ----
 
 
@@ -244,6 +252,8 @@ def faults(hub) -> dict:
         "upload cut": lambda: hub.faults.cut_upload(r"/lfs-store/", after=20),
         "commit cut": lambda: hub.faults.cut_upload(r"/commit/", after=100),
         "answer lost": lambda: hub.faults.lost_answer(r"/commit/"),
+        "answer cut short": lambda: hub.faults.truncate(r"/commit/", keep=5),
+        "committed and yet 500": lambda: hub.faults.lost_answer(r"/commit/", status=500),
         "slow": lambda: hub.faults.delay(0.3, r"/commit/"),
         "race": lambda: hub.race(REPOSITORY),
     }
@@ -258,6 +268,8 @@ def faults(hub) -> dict:
         "upload cut",
         "commit cut",
         "answer lost",
+        "answer cut short",
+        "committed and yet 500",
         "slow",
         "race",
     ],
@@ -299,6 +311,12 @@ def test_waits_as_long_as_the_hub_asks(hub, directory, waits):
 
 
 # ---- what is given ----
+
+
+def test_a_header_that_the_hub_refuses(hub, directory):
+    with pytest.raises(UserError, match="the Hub does not take the card: Invalid metadata in README.md"):
+        push_distilled(directory, REPOSITORY, license="my own")
+    assert not hub.writes
 
 
 def test_results_of_other_labels_are_refused(hub, directory, tmp_path):
