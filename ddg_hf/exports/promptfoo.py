@@ -22,8 +22,8 @@ def promptfoo_config(
 ) -> dict[str, Any]:
     """
     Returns a configuration: the demonstrations as a prompt, and a test for each query whose answer has to equal its
-    label word. What means something to promptfoo in the texts is escaped. The provider is `echo`, which answers with the
-    prompt: a configuration needs one, and `promptfoo eval -r PROVIDER` asks another.
+    label word. What means something to promptfoo in the texts is escaped. The provider is `echo`, which answers with
+    the prompt: a configuration needs one, and `promptfoo eval -r PROVIDER` asks another.
 
     Args:
         name: Label of the prompt.

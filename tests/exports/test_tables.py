@@ -63,7 +63,8 @@ def test_setfit_trains_on_the_rows(tmp_path, make_bert, encoder_tokenizer):
     encoder_tokenizer.save_pretrained(folder)
     body = SentenceTransformer(modules=[Transformer(str(folder)), Pooling(32)], device="cpu")
     model = setfit.SetFitModel(model_body=body, model_head=LogisticRegression())
-    arguments = setfit.TrainingArguments(output_dir=str(tmp_path / "run"), max_steps=1, batch_size=2)
+    quick = {"max_steps": 1, "batch_size": 2, "report_to": "none"}
+    arguments = setfit.TrainingArguments(output_dir=str(tmp_path / "run"), **quick)
     setfit.Trainer(model=model, args=arguments, train_dataset=few).train()
     assert set(model.predict(few["text"]).tolist()) <= {0, 1}
 
