@@ -119,11 +119,20 @@ class JsonLines(_JsonSource):
                 for place, row in islice(self._strict(number, block), _FIRST_ROWS):
                     self._types.add(row, place)
                     any_row = True
-            if self._fast(number, block, self._types.schema(final=False)) is None:
+            if self._fast(number, block, self._schema_for(block)) is None:
                 for place, row in self._strict(number, block):
                     self._types.add(row, place)
                     any_row = True
         return any_row
+
+    def _schema_for(self, block: bytes) -> pa.Schema:
+        """The columns so far, or none if the block may have more of those that are wanted."""
+        schema = self._types.schema(final=False)
+        unseen = [name for name in self._columns or () if name not in schema.names]
+        if any(json.dumps(name, ensure_ascii=False).encode() in block for name in unseen):
+            return pa.schema([])
+        # The name may be escaped: then Arrow finds a value where there can be none.
+        return pa.schema([*schema, *(pa.field(name, pa.null()) for name in unseen)])
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         for number, block in line_blocks(self.path):

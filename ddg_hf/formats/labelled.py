@@ -13,6 +13,7 @@ from ..errors import UserError, closest
 from .labels import Labels, carried_names, check_names
 from .reading import open_source
 from .source import Source, first_true
+from .text import one_line, shown
 
 # Columns beside the texts. (Not from `directory.py`, which imports models: converting is to be quick and small.)
 LABEL, SET, LOSS = "label", "set", "generator_loss"
@@ -75,7 +76,7 @@ def read_labelled(
     texts = tuple(name for name in columns if name != label and is_string(source.schema.field(name).type))
     texts = tuple(name for name in texts if name not in (SET, LOSS))
     if not texts:
-        raise UserError(f"'{source.path}' has no column of text beside the label '{label}'")
+        raise UserError(f"'{source.path}' has no column of text beside the label {shown(label)}")
     names = _names(source, label, label_names)
     reader = _Reader(source, columns, texts, label, names, guessed=text_columns is None)
     return LabelledTexts(source, texts, names, reader.schema, reader.batches())
@@ -86,14 +87,12 @@ def _check_text_names(text_columns: Sequence[str], labels: Sequence[str]) -> Non
         raise UserError(f"the text columns {', '.join(text_columns)} must differ from each other and from the label")
     for name in text_columns:
         if name in (LABEL, SET, LOSS):
-            raise UserError(f"the text column '{name}' has the name of a column of distilled sets; rename it")
+            raise UserError(f"the text column {shown(name)} has the name of a column of distilled sets; rename it")
 
 
 def _missing(source: Source, name: str) -> UserError:
-    return UserError(
-        f"'{source.path}' has no column '{name}'.{closest(name, source.found)} Its columns are "
-        f"{', '.join(source.found)}."
-    )
+    hint = one_line(f"{closest(name, source.found)} Its columns are {', '.join(source.found)}")
+    return UserError(f"'{source.path}' has no column {shown(name)}. {hint}")
 
 
 def _label_column(source: Source, candidates: Sequence[str]) -> str:
@@ -116,18 +115,18 @@ def _columns(source: Source, text_columns: Sequence[str] | None, label: str) -> 
                 raise _missing(source, name)
             kind = source.schema.field(name).type
             if not is_string(kind):
-                what = "no value in any row" if pa.types.is_null(kind) else f"{kind}, not text"
-                raise UserError(f"column '{name}' of '{source.path}' holds {what}")
+                what = "no value in any row" if pa.types.is_null(kind) else f"{one_line(kind)}, not text"
+                raise UserError(f"column {shown(name)} of '{source.path}' holds {what}")
         return [*text_columns, label, *(name for name in (SET, LOSS) if name in names)]
     for name in names:
         kind = source.schema.field(name).type
         plain = any(test(kind) for test in (is_string, *_PLAIN))
         if not name or not plain:
-            what = f"column '{name}' of '{source.path}' holds {kind}"
+            what = f"column {shown(name)} of '{source.path}' holds {one_line(kind)}"
             what = what if name else f"a column of '{source.path}' has no name"
             raise UserError(f"{what}: say with --text_columns which columns are text, to leave others out")
     if label != LABEL and LABEL in names:
-        raise UserError(f"'{source.path}' has both '{label}' and 'label': rename one, or give --text_columns")
+        raise UserError(f"'{source.path}' has both {shown(label)} and 'label': rename one, or give --text_columns")
     return names
 
 
@@ -140,7 +139,7 @@ def _names(source: Source, label: str, label_names: Sequence[str] | None) -> tup
         at = next((i for i, pair in enumerate(zip(carried, names, strict=False)) if pair[0] != pair[1]), None)
         what = f"{len(carried)} of them, not {len(names)}"
         if at is not None:
-            what = f"id {at} = '{carried[at]}', not '{names[at]}'"
+            what = f"id {at} = {shown(carried[at])}, not {shown(names[at])}"
         raise UserError(f"'{source.path}' carries other label names than those given: {what}")
     return names
 
@@ -186,7 +185,7 @@ class _Reader:
             at = first_true(pc.is_null(values))
             if at is not None:
                 hint = "; --text_columns says which columns are text" if self._guessed else ""
-                raise UserError(f"'{name}' has no value in {self._source.place(row + at)}{hint}")
+                raise UserError(f"{shown(name)} has no value in {self._source.place(row + at)}{hint}")
         if name == SET:
             values = self._cast(name, values, pa.int32(), row)
             at = first_true(pc.less(values, 0))
@@ -196,7 +195,7 @@ class _Reader:
 
     def _cast(self, name: str, values: pa.Array, kind: pa.DataType, row: int) -> pa.Array:
         if self._source.typed and is_string(values.type) or pa.types.is_boolean(values.type):
-            raise UserError(f"column '{name}' of '{self._source.path}' holds {values.type}, not numbers")
+            raise UserError(f"column {shown(name)} of '{self._source.path}' holds {values.type}, not numbers")
         try:
             return values.cast(kind)
         except pa.ArrowInvalid:
@@ -206,7 +205,7 @@ class _Reader:
                 except pa.ArrowInvalid as error:
                     what = "a whole number of 32 bits" if name == SET else "a number"
                     raise UserError(
-                        f"'{name}' in {self._source.place(row + at)} is {value.as_py()!r}, not {what}"
+                        f"{shown(name)} in {self._source.place(row + at)} is {value.as_py()!r}, not {what}"
                     ) from error
             raise
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from ..data.checks import is_string
 from ..errors import UserError, closest
 from .source import Source, first_true
-from .text import shown
+from .text import one_line, shown
 
 ID_PATTERN = r"\A(?:0|-?[1-9][0-9]{0,17})\z"
 
@@ -41,7 +41,7 @@ def check_names(names: Sequence[str], what: str) -> tuple[str, ...]:
     """Returns label names. Raises `UserError` if there are fewer than two, or two are the same."""
     repeated = next((name for i, name in enumerate(names) if name in names[:i]), None)
     if repeated is not None:
-        raise UserError(f"{what} have '{repeated}' twice")
+        raise UserError(f"{what} have {shown(repeated)} twice")
     if len(names) < 2:
         raise UserError(f"{what} must be two or more, got {', '.join(names) or 'none'}")
     return tuple(names)
@@ -73,7 +73,9 @@ class Labels:
         self._names = None if names is None else pa.array(names, pa.string())
         kind = source.schema.field(column).type
         if not (is_string(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)):
-            raise UserError(f"'{column}' of '{source.path}' holds {kind}; labels are whole numbers or text")
+            raise UserError(
+                f"{shown(column)} of '{source.path}' holds {one_line(kind)}; labels are whole numbers or text"
+            )
         # Of CSV: the first row with an id, and with a name.
         self._first: dict[str, int] = {}
         # Where a name is a number, but not its own id, "3" could mean either.
@@ -102,10 +104,9 @@ class Labels:
                 self._first.setdefault(kind, row + at)
         if len(self._first) == 2:
             id_place, name_place = (self._source.place(self._first[kind]) for kind in ("id", "name"))
+            what = f"{shown(self._column)} is a number in {id_place}, but a name in {name_place}"
             hint = "" if self._names is not None else ", or give the label names"
-            raise UserError(
-                f"'{self._column}' is a number in {id_place}, but a name in {name_place}: make them the same{hint}"
-            )
+            raise UserError(f"{what}: make them the same{hint}")
 
     def convert(self, values: pa.Array, row: int) -> pa.Array:
         """
@@ -116,7 +117,7 @@ class Labels:
         """
         at = first_true(pc.is_null(values))
         if at is not None:
-            raise UserError(f"'{self._column}' has no value in {self._source.place(row + at)}")
+            raise UserError(f"{shown(self._column)} has no value in {self._source.place(row + at)}")
         if pa.types.is_boolean(values.type):
             values = pc.if_else(values, "True", "False")
         if is_string(values.type):
@@ -126,7 +127,7 @@ class Labels:
         try:
             ids = values.cast(pa.int64())
         except pa.ArrowInvalid as error:
-            raise UserError(f"'{self._column}' of '{self._source.path}' has numbers beyond 64 bits") from error
+            raise UserError(f"{shown(self._column)} of '{self._source.path}' has numbers beyond 64 bits") from error
         return self._in_range(ids, row)
 
     def _named(self, values: pa.Array, row: int) -> pa.Array:
@@ -141,8 +142,8 @@ class Labels:
             label, names = values[at].as_py(), self._names.to_pylist()
             some = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
             raise UserError(
-                f"label {shown(label)} in {self._source.place(row + at)} is not among the label names ({some})."
-                f"{closest(label, names)}"
+                f"label {shown(label)} in {self._source.place(row + at)} is not among the label names "
+                + one_line(f"({some}).{closest(label, names)}")
             )
         return ids
 

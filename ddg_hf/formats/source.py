@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from ..data.checks import is_string
 from ..errors import UserError
+from .text import shown
 
 
 class Source(abc.ABC):
@@ -56,7 +57,7 @@ class Source(abc.ABC):
             for name, values in zip(batch.schema.names, batch.columns, strict=True):
                 at = _first_nul(values) if is_string(values.type) else None
                 if at is not None:
-                    raise UserError(f"'{name}' has a NUL character in {self.place(row + at)}; remove it")
+                    raise UserError(f"{shown(name)} has a NUL character in {self.place(row + at)}; remove it")
             yield batch
             row += batch.num_rows
 
@@ -80,7 +81,7 @@ def check_distinct(names: Sequence[str], what: str) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise UserError(f"{what} has two columns '{name}'; rename or remove one")
+            raise UserError(f"{what} has two columns {shown(name)}; rename or remove one")
         seen.add(name)
 
 

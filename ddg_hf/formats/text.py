@@ -12,9 +12,9 @@ BLOCK_BYTES = 8 << 20
 MAX_LINE_BYTES = 64 << 20
 
 
-def one_line(error: BaseException) -> str:
-    """Returns the message of an exception as one line of at most 300 characters."""
-    return (" ".join(str(error).split()) or type(error).__name__)[:300]
+def one_line(value: object) -> str:
+    """Returns the text of an exception or another value as one line of at most 300 characters."""
+    return (" ".join(str(value).split()) or type(value).__name__)[:300]
 
 
 def shown(value: object) -> str:
@@ -23,7 +23,7 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def line_blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[tuple[int, bytes]]:
+def line_blocks(path: Path) -> Iterator[tuple[int, bytes]]:
     """
     Yields the file in blocks of whole lines: the number of the first line (from 1), and the bytes. A byte order mark
     is left out.
@@ -34,7 +34,7 @@ def line_blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[tuple[int, byte
     number = 1
     try:
         with path.open("rb") as file:
-            while block := file.read(size):
+            while block := file.read(BLOCK_BYTES):
                 if not block.endswith(b"\n"):
                     block += file.readline(MAX_LINE_BYTES)
                     if not block.endswith(b"\n") and len(block) - block.rfind(b"\n") > MAX_LINE_BYTES:

@@ -1,6 +1,7 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """Files that look odd and are fine: the right rows come out."""
 
+import itertools
 import json
 
 import datasets
@@ -102,8 +103,8 @@ def test_rows_beyond_one_block_keep_their_order(tmp_path):
     rows[-1]["generator_loss"] = 2.5
     (tmp_path / "late.jsonl").write_text(as_jsonl(rows))
     (tmp_path / "late.json").write_text(json.dumps(rows))
-    for name in ("late.jsonl", "late.json"):
-        read = read_rows(tmp_path / name)
+    for name, options in itertools.product(("late.jsonl", "late.json"), ({}, {"text_columns": ("text",)})):
+        read = read_rows(tmp_path / name, **options)
         assert [row["text"] for row in read] == [row["text"] for row in rows]
         assert [row["generator_loss"] for row in read] == [None] * (count - 2) + [3.0, 2.5]
 

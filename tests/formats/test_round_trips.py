@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ddg_hf.errors import UserError
+from ddg_hf.formats.delimited import Delimited, _plain_end
 from ddg_hf.formats.json_files import JsonLines
 from ddg_hf.formats.reading import read_table
 from tests.formats.helpers import FORMATS, TEXT_FORMATS, labelled_table, read_rows, run, write_table
@@ -74,10 +75,17 @@ def test_any_column_names(suffix, columns, text):
         assert read_rows(file, text_columns=columns[::-1]) == table.to_pylist()
 
 
-class Strict(JsonLines):
+class StrictJson(JsonLines):
     """Without the fast path."""
 
     def _fast(self, number, block, schema):
+        return None
+
+
+class StrictCsv(Delimited):
+    """Without the fast path."""
+
+    def _fast(self, block, number):
         return None
 
 
@@ -97,12 +105,23 @@ PIECES = st.sampled_from(
 )
 
 
-def result_of(reader, path, columns):
+def result_of(reader, path, columns=None):
     try:
         source = reader(path, columns)
         return repr((source.schema, pa.Table.from_batches(source.batches(), source.schema).to_pylist()))
     except UserError as error:
         return str(error)
+
+
+def assert_same(fast, strict, name, content, columns=None):
+    """Both read the same from blocks of all sizes: rows, or the mistake and its place."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        file = Path(folder) / name
+        file.write_text(content, newline="", errors="surrogatepass")
+        expected = result_of(strict, file, columns)
+        for size in (7, 40, 8 << 20):
+            patch.setattr("ddg_hf.formats.text.BLOCK_BYTES", size)
+            assert result_of(fast, file, columns) == expected
 
 
 @settings(FILES, max_examples=400)
@@ -119,22 +138,37 @@ def result_of(reader, path, columns):
 @example(['{"a": 0.5}', '{"a": Inf}'], [], False)
 @example(['{"a": 9007199254740993}', '{"a": 0.5}', '{"a": 99999999999999999999}'], [], True)
 @example(['{"a": "\\ud800"}'], [], False)
+@example(['{"a": "x"}', '{"\\u0062": 3}'], [], False)
 def test_the_fast_path_reads_what_the_strict_one_reads(lines, pieces, all_columns):
     content = "\n".join(lines)
     for at, piece in pieces:
         content = content[:at] + piece + content[at:]
-    columns = None if all_columns else ("a", "b")
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "lines.jsonl"
-        file.write_text(content, newline="", errors="surrogatepass")
-        assert result_of(JsonLines, file, columns) == result_of(Strict, file, columns)
+    assert_same(JsonLines, StrictJson, "lines.jsonl", content, None if all_columns else ("a", "b"))
 
 
-def test_the_fast_path_is_taken(tmp_path):
-    """Otherwise nothing above says anything of it."""
-    file = write_table(tmp_path / "plain.jsonl", labelled_table(["a {", "é\n"], [0, 1]))
+CELLS = st.sampled_from(
+    ["", '""', '"a"', "a", '"a,\n"', '"""\r\n"', '"""a"""', 'a"b', '"a"b', "\ufeff", '"', " ", "\r"]
+)
+
+
+@settings(FILES, max_examples=400)
+@given(st.lists(st.tuples(CELLS, CELLS), max_size=8), st.sampled_from(["\n", "\r\n", "\n\n"]), st.booleans())
+@example([("\ufeff", '""'), ("", '"a"b')], "\n", True)
+def test_the_fast_path_of_csv_reads_what_the_strict_one_reads(rows, line_end, ends):
+    content = line_end.join(",".join(row) for row in [("x", "y"), *rows]) + line_end * ends
+    assert_same(Delimited, StrictCsv, "cells.csv", content)
+
+
+def test_the_fast_paths_are_taken(tmp_path):
+    """Otherwise nothing above says anything of them."""
+    table = labelled_table(["a {", "é\n", 'a "quote", and', ""], [0, 1, 1, 0])
+    file = write_table(tmp_path / "plain.jsonl", table)
     source = JsonLines(file, None)
-    assert source._fast(1, file.read_bytes(), source.schema).num_rows == 2
+    assert source._fast(1, file.read_bytes(), source.schema).num_rows == 4
+    file = write_table(tmp_path / "plain.csv", table)
+    content = file.read_bytes().split(b"\n", 1)[1]
+    assert _plain_end(content, ",") == len(content)
+    assert Delimited(file)._fast(content, 1).num_rows == 4
 
 
 @settings(FILES, max_examples=200)

@@ -213,7 +213,9 @@ def main() -> int:
                 continue
             kept = arguments.findings / str(seed)
             shutil.rmtree(kept, ignore_errors=True)
-            shutil.copytree(case, kept)
+            kept.mkdir(parents=True)
+            if case.exists():
+                shutil.copytree(case, kept, dirs_exist_ok=True)
             (kept / "error.txt").write_text(done.stderr)
             last = (done.stderr.strip().splitlines() or [""])[-1]
             totals["findings"].append({"seed": seed, "exit_code": done.returncode, "error": last[:300]})
