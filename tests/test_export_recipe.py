@@ -148,7 +148,7 @@ def test_queries_of_ones_own(export, fails, tmp_path):
     config = yaml.safe_load(export(sets, "--format", "promptfoo", *arguments))
     assert sorted(test["assert"][0]["value"] for test in config["tests"]) == sorted(names)
     assert all(test["vars"]["subject"].startswith("title ") for test in config["tests"])
-    assert "1 columns" not in fails(sets, "--format", "promptfoo", *arguments[:2], "--text_columns", "head")
+    assert "must name 2 columns" in fails(sets, "--format", "promptfoo", *arguments[:2], "--text_columns", "head")
 
 
 @pytest.mark.parametrize("kind", FORMATS)
