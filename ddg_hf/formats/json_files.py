@@ -27,6 +27,7 @@ from .text import MAX_LINE_BYTES, decode, line_blocks, not_utf8, one_line, witho
 _SPACE = " \t\r\n"  # white space in JSON; str.strip() would take more
 _FIRST_ROWS = 100
 _BATCH_CHARACTERS = 4 << 20
+_WINDOW_BYTES = 1 << 20
 # What a prefix of a JSON text may lack at its end: the rest of a literal, a number or an escape.
 _LONGEST_TOKEN = 16
 
@@ -259,7 +260,8 @@ class _Window:
                 f"the row in line {line} of '{self._path}' is longer than {MAX_LINE_BYTES >> 20} MiB: is a quotation "
                 "mark or a brace missing?"
             )
-        block = self._file.read(max(1 << 20, len(self._text)))
+        # Twice as much each time, or a long row would be begun again too often.
+        block = self._file.read(max(_WINDOW_BYTES, len(self._text)))
         fresh = without_bom(block, self._path) if self._start else block
         self._start = False
         try:

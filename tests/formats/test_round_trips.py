@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ddg_hf.errors import UserError
 from ddg_hf.formats.delimited import Delimited, _plain_end
-from ddg_hf.formats.json_files import JsonLines
+from ddg_hf.formats.json_files import JsonLines, json_rows
 from ddg_hf.formats.reading import read_table
 from tests.formats.helpers import FORMATS, TEXT_FORMATS, labelled_table, read_rows, run, write_table
 
@@ -169,6 +169,29 @@ def test_the_fast_paths_are_taken(tmp_path):
     content = file.read_bytes().split(b"\n", 1)[1]
     assert _plain_end(content, ",") == len(content)
     assert Delimited(file)._fast(content, 1).num_rows == 4
+
+
+@settings(FILES, max_examples=200)
+@given(
+    st.lists(LINES, max_size=4), st.tuples(st.integers(0, 200), PIECES | st.just("")), st.sampled_from([None, 1, 4])
+)
+def test_json_arrays_in_windows_of_any_size(lines, piece, indent):
+    """An array is read as `json` reads it all at once; mistakes are found at the same place."""
+    content = json.dumps([json.loads(line) for line in lines], indent=indent, ensure_ascii=False)
+    content = content[: piece[0]] + piece[1] + content[piece[0] :]
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        file = Path(folder) / "array.json"
+        file.write_text(content, newline="", errors="surrogatepass")
+        results = []
+        for size in (8 << 20, 1, 3, 30):
+            patch.setattr("ddg_hf.formats.json_files._WINDOW_BYTES", size)
+            try:
+                results.append([row for _, row in json_rows(file)])
+            except UserError as error:
+                results.append(str(error))
+        assert all(repr(result) == repr(results[0]) for result in results)
+        if not piece[1]:
+            assert [list(row) for row in results[0]] == [list(json.loads(line)) for line in lines]
 
 
 @settings(FILES, max_examples=200)

@@ -5,9 +5,9 @@ Converts broken files of every format, made by changing bytes of valid ones.
     python tests/fuzz/fuzz_readers.py --minutes 10 --seed 0 --findings findings
 
 Each must give rows or a `UserError`, never another exception or the end of the process, and with an error there must
-be no output. JSON Lines must give the same rows by the fast path and by the strict one. Work is done in processes of
-their own, so that one that ends is noticed; the file that did it is kept. Not collected by pytest. Prints one JSON
-object; the exit code is 1 if there are findings.
+be no output. JSON Lines, CSV and TSV must give the same by the fast path and by the strict one. Work is done in
+processes of their own, so that one that ends is noticed; the file that did it is kept. Not collected by pytest. Prints
+one JSON object; the exit code is 1 if there are findings.
 """
 
 import argparse
@@ -24,10 +24,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from ddg_hf.errors import UserError
+from ddg_hf.formats import json_files, text
 from ddg_hf.formats.convert import Conversion, convert
+from ddg_hf.formats.delimited import Delimited
 from ddg_hf.formats.json_files import JsonLines
 from ddg_hf.formats.labelled import described
 from ddg_hf.formats.reading import open_source
+from ddg_hf.formats.source import Source
 from ddg_hf.formats.writing import write_batches
 
 FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".arrows", "")
@@ -129,29 +132,36 @@ def make_case(path: Path, valid: list[Path], random: random.Random) -> None:
         path.write_bytes(mutate(source.read_bytes(), [other.read_bytes() for other in valid], random))
 
 
-def strict_and_fast(path: Path) -> None:
-    """Raises if the two ways of reading JSON Lines differ."""
+class StrictJson(JsonLines):
+    def _fast(self, number, block, schema):
+        return None
 
-    class Strict(JsonLines):
-        def _fast(self, number, block, schema):
-            return None
 
+class StrictCsv(Delimited):
+    def _fast(self, block, number):
+        return None
+
+
+def compare_paths(path: Path, fast: type[Source], strict: type[Source]) -> None:
+    """Raises if the two ways of reading a text format differ in rows or in the mistake that they name."""
     results = []
-    for reader in (JsonLines, Strict):
+    for reader in (fast, strict):
         try:
             source = reader(path, None)
-            results.append((source.schema, pa.Table.from_batches(source.batches(), source.schema).to_pylist()))
+            # NaN differs from itself: compared as text
+            results.append(repr((source.schema, pa.Table.from_batches(source.batches(), source.schema).to_pylist())))
         except UserError as error:
             results.append(str(error))
-    # NaN differs from itself: compared as text
-    if repr(results[0]) != repr(results[1]):
-        raise AssertionError(f"fast and strict differ: {results[0]!r:.300} and {results[1]!r:.300}")
+    if results[0] != results[1]:
+        raise AssertionError(f"fast and strict differ: {results[0]:.300} and {results[1]:.300}")
 
 
 def check(path: Path, target: Path, options: dict) -> bool:
     """Converts one file and checks what must hold. Returns whether it gave rows."""
     if path.suffix == ".jsonl":
-        strict_and_fast(path)
+        compare_paths(path, JsonLines, StrictJson)
+    elif path.suffix in (".csv", ".tsv"):
+        compare_paths(path, Delimited, StrictCsv)
     before = sorted(target.parent.iterdir())
     try:
         done = convert(Conversion(str(path), str(target), **options))
@@ -169,6 +179,7 @@ def check(path: Path, target: Path, options: dict) -> bool:
 def work(seed: int, case: Path) -> None:
     """Converts `PER_PROCESS` files; what is in `case` when it fails is the finding. Prints counts."""
     random_ = random.Random(seed)
+    text.BLOCK_BYTES = json_files._WINDOW_BYTES = random_.choice((50, 500, 1 << 20))
     counts = {"executions": 0, "rows": 0}
     with tempfile.TemporaryDirectory() as folder:
         valid = write_valid(Path(folder))
