@@ -21,7 +21,7 @@ install: $(INSTALLED)
 $(INSTALLED): setup.py pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --constraint constraints.txt torch
-	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[test]"
+	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[test,export-test]"
 	touch $@
 
 demo: models

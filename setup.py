@@ -41,6 +41,8 @@ EXTRAS["test"] = ["pytest>=8.3", "hypothesis>=6.100", "ruff==0.17.6"]
 EXTRAS["test"] += [*EXTRAS["peft"], *EXTRAS["offline"], *EXTRAS["retrieval"], *EXTRAS["trackers"]]
 # what `transformers serve` needs besides openai
 EXTRAS["test"] += [*EXTRAS["server"], "fastapi>=0.110", "uvicorn>=0.30"]
+# the packages that exports are loaded with
+EXTRAS["export-test"] = ["langchain-core>=1.2", "dspy>=3.0", "lm_eval>=0.4.13", "setfit>=1.2"]
 EXTRAS["dev"] = [*EXTRAS["test"], "pre-commit>=4.0"]
 
 setup(
