@@ -12,6 +12,7 @@ from ..errors import UserError, closest
 from .source import Source, first_true
 from .text import one_line, shown
 
+_FRACTION = r"\A[+-]?[0-9]*\.[0-9]+\z"
 ID_PATTERN = r"\A(?:0|-?[1-9][0-9]{0,17})\z"
 
 
@@ -92,7 +93,12 @@ class Labels:
         """Reads the labels of a CSV file and returns whether they are ids."""
         row = 0
         for batch in self._source.batches():
-            self._note(pc.match_substring_regex(batch.column(self._column), ID_PATTERN), None, row)
+            labels = batch.column(self._column)
+            at = first_true(pc.match_substring_regex(labels, _FRACTION))
+            if at is not None:
+                what = f"{shown(self._column)} in {self._source.place(row + at)} is {labels[at].as_py()}"
+                raise UserError(f"{what}; labels are whole numbers or text")
+            self._note(pc.match_substring_regex(labels, ID_PATTERN), None, row)
             row += batch.num_rows
         return "name" not in self._first
 

@@ -158,6 +158,7 @@ CELLS = {
         "text,label\na,3\nb,positive\n",
         "'label' is a number in line 2 of .*, but a name in line 3 of .*: make them the same, or give the label names",
     ),
+    "fraction": ("text,label\na,1.0\n", "'label' in line 2 of .* is 1.0; labels are whole numbers or text"),
     "negative": ("text,label\na,1\nb,-1\n", "label -1 in line 3 of .* is no label id: they go from 0"),
     "no label": ("text,lable\na,3\n", "no column 'label'. Did you mean 'lable'"),
     "no text": ("label,set\n0,1\n", "has no column of text"),
