@@ -4,7 +4,6 @@
 import contextlib
 import dataclasses
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,17 +141,8 @@ def _convert_rows(conversion: Conversion, source: Path, target: Path, suffix: st
     if suffix not in (".parquet", ".arrow", ".arrows"):
         schema, batches = _readable(texts, suffix)
     with atomic_file(target) as temporary:
-        rows = write_batches(temporary, schema, _ahead(batches), suffix)
+        rows = write_batches(temporary, schema, batches, suffix)
     return Converted(target, rows, tuple(schema.names), texts.label_names)
-
-
-def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Yields the batches; the next one is read while one is written."""
-    with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(next, batches, None)
-        while (batch := following.result()) is not None:
-            following = pool.submit(next, batches, None)
-            yield batch
 
 
 def _convert_to_directory(conversion: Conversion, texts: LabelledTexts, target: Path) -> Converted:

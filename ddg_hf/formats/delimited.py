@@ -57,23 +57,23 @@ class Delimited(Source):
         if len(header) > len(rest):
             raise UserError(f"the header of '{self.path}' is very long: is a quotation mark missing?")
         number, rest = number + header.count(b"\n"), rest[len(header) :]
-        for _, block in chain([(number, b"")], blocks):
-            block = rest + block
-            end = _plain_end(block, self._delimiter)
-            table = self._fast(block[:end], number) if end else None
+        for start, block in chain([(number, b"")], blocks):
+            both = rest + block
+            end = _plain_end(both, self._delimiter)
+            table = self._fast(both[:end]) if end else None
             if table is None:
-                yield from self._strict(chain([(number, block)], blocks))
+                yield from self._strict(chain([(number, rest), (start, block)], blocks))
                 return
             yield from table.combine_chunks().to_batches()
-            number, rest = number + block.count(b"\n", 0, end), block[end:]
+            number, rest = number + both.count(b"\n", 0, end), both[end:]
         yield from self._strict([(number, rest)])
 
-    def _fast(self, block: bytes, number: int) -> pa.Table | None:
+    def _fast(self, block: bytes) -> pa.Table | None:
         """Reads whole records with Arrow. Returns `None` if that might not give what `csv` gives."""
-        decode(block, self.path, number)
         try:
+            block.decode()
             return self._arrow(block, 1 << 20)
-        except pa.ArrowException:
+        except (UnicodeDecodeError, pa.ArrowException):
             return None
 
     def _arrow(self, block: bytes, longest: int) -> pa.Table:

@@ -138,7 +138,7 @@ class StrictJson(JsonLines):
 
 
 class StrictCsv(Delimited):
-    def _fast(self, block, number):
+    def _fast(self, block):
         return None
 
 
