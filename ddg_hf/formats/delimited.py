@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pc_csv
+import pyarrow.csv as pcsv
 
 from ..errors import UserError
 from .source import Source, check_distinct, is_wanted
@@ -56,6 +56,7 @@ class Delimited(Source):
         number, rest = next(blocks)
         if len(header) > len(rest):
             raise UserError(f"the header of '{self.path}' is very long: is a quotation mark missing?")
+        # `rest` is what has been read, but may end inside a record; `number` is the number of its first line.
         number, rest = number + header.count(b"\n"), rest[len(header) :]
         for start, block in chain([(number, b"")], blocks):
             both = rest + block
@@ -79,12 +80,12 @@ class Delimited(Source):
     def _arrow(self, block: bytes, longest: int) -> pa.Table:
         """Reads records, none longer than `longest` bytes, with Arrow."""
         names = [str(i) for i in range(len(self._header))]
-        table = pc_csv.read_csv(
+        table = pcsv.read_csv(
             # Arrow takes a byte order mark at the beginning, which here belongs to a text; an empty line it skips.
             pa.BufferReader(b"\n" + block),
-            pc_csv.ReadOptions(column_names=names, block_size=longest),
-            pc_csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True),
-            pc_csv.ConvertOptions(
+            pcsv.ReadOptions(column_names=names, block_size=longest),
+            pcsv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True),
+            pcsv.ConvertOptions(
                 include_columns=[names[i] for i in self._kept],
                 column_types=dict.fromkeys(names, pa.string()),
                 strings_can_be_null=True,

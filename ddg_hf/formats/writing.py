@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.csv as pc_csv
+import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
 from .delimited import DELIMITERS
@@ -79,8 +79,8 @@ def _arrow_stream(path: Path, schema: pa.Schema) -> Iterator[Write]:
 @contextlib.contextmanager
 def _delimited(path: Path, schema: pa.Schema, delimiter: str) -> Iterator[Write]:
     # Every text is quoted, also an empty one, so that it differs from a missing value.
-    options = pc_csv.WriteOptions(delimiter=delimiter)
-    with pc_csv.CSVWriter(str(path), schema, write_options=options) as writer:
+    options = pcsv.WriteOptions(delimiter=delimiter)
+    with pcsv.CSVWriter(str(path), schema, write_options=options) as writer:
         yield writer.write_batch
 
 
