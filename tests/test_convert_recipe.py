@@ -65,6 +65,7 @@ sys.exit(code)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 @pytest.mark.parametrize("target", ["out.parquet", "out.csv"])
 def test_memory_does_not_grow_with_the_file(tmp_path, target):
