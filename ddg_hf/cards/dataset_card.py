@@ -37,6 +37,7 @@ _ARGUMENTS = {
         "teacher_sets",
         "seed",
     ),
+    "convert": ("source",),
     "pretrain": ("generator", "generator_config", "max_steps", "learning_rate", "label_prefix", "seed"),
 }
 _NOT_MEASURED = "Nothing was measured when this card was written (`ddg-hf push --results`)."
@@ -111,10 +112,10 @@ def _header(directory: DistilledDirectory, evaluations: Sequence[Evaluation], re
         "task_categories": ["text-classification"],
         "task_ids": [spec.hub_task_id or ("multi-input-text-classification" if len(spec.text_columns) > 1 else None)],
         "size_categories": [next((size for limit, size in _SIZES if total < limit), "1M<n<10M")],
-        "annotations_creators": ["machine-generated"],
-        "language_creators": ["machine-generated"],
+        "annotations_creators": ["machine-generated"] if _is_generated(directory) else None,
+        "language_creators": ["machine-generated"] if _is_generated(directory) else None,
         "source_datasets": [spec.hub_id or "extended"],
-        "tags": ["ddg_hf", "synthetic", "dataset-distillation", "in-context-learning"],
+        "tags": ["ddg_hf", *["synthetic"] * _is_generated(directory), "dataset-distillation", "in-context-learning"],
         "configs": [
             {"config_name": config, "data_files": [{"split": "train", "path": f"{config}/train.parquet"}]}
             for config in directory.configs
@@ -160,14 +161,34 @@ def _merge_headers(
 
 # ---- body ----
 
+_GENERATED = {
+    "introduction": """\
+Synthetic texts with labels ({description}), written by a generator that was trained on the training split of {task}.""",
+    "limitations": """\
+The texts are machine-written, and the generator was trained on the training split: they can repeat phrases of it, and a
+text need not have the label that it was asked for. They inherit the biases of the data and of the generator. Measure
+before use.""",
+}
+_UNKNOWN = {
+    "introduction": "Texts with labels ({description}), converted from files that were made elsewhere.",
+    "limitations": "How the texts were made is not known here. Measure before use.",
+}
+
+
+def _is_generated(directory: DistilledDirectory) -> bool:
+    return directory.metadata.get("stage") == "generate"
+
 
 def _body(
     directory: DistilledDirectory, evaluations: Sequence[Evaluation], checks: str | None, repo_id: str | None
 ) -> str:
     template = resources.files("ddg_hf").joinpath("templates/dataset_card.md").read_text(encoding="utf-8")
+    task, generated = escape_markdown(directory.spec.name), _is_generated(directory)
+    origin = _GENERATED if generated else _UNKNOWN
     body = template.format(
-        task=escape_markdown(directory.spec.name),
-        description=directory.spec.description,
+        task=task,
+        introduction=origin["introduction"].format(task=task, description=directory.spec.description),
+        limitations=origin["limitations"],
         sets=block("sets", _sets(directory, repo_id)),
         provenance=block("provenance", _provenance(published_record(directory.metadata))),
         results=block("results", _results(evaluations)),
@@ -197,7 +218,7 @@ first = sets.filter(lambda row: row["set"] == 0)
 ```
 
 Columns: {columns}; `label` (class label with names); `set`, the number of the set (each from another sampling seed);
-`generator_loss`, the mean negative log-likelihood of the text under the generator, nats per token."""
+`generator_loss`, the mean negative log-likelihood of the text under the generator, nats per token (null: unknown)."""
 
 
 def _configurations(directory: DistilledDirectory) -> str:
@@ -224,7 +245,7 @@ def _provenance(metadata: dict[str, Any]) -> str:
         lines += ["", f"Sampling: {', '.join(measured)}."]
     versions = [f"{name} {version}" for name, version in (metadata.get("versions") or {}).items()]
     if versions:
-        lines += ["", f"Versions: {escape_markdown(', '.join(versions))}."]
+        lines += ["", f"Versions: {code(', '.join(versions))}."]
     return "\n".join([*lines, "", "All arguments and the fingerprints of the data are in `metadata.json`."])
 
 
@@ -239,7 +260,10 @@ def _stages(metadata: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 def _arguments(stage: str, arguments: dict[str, Any]) -> str:
     shown = {name: arguments.get(name) for name in _ARGUMENTS.get(stage, ())}
-    return ", ".join(f"{name} {code(value)}" for name, value in shown.items() if value is not None) or "see below"
+    return (
+        ", ".join(f"{name} {code(value)}" for name, value in shown.items() if value is not None)
+        or "arguments are in `metadata.json`"
+    )
 
 
 def _results(evaluations: Sequence[Evaluation]) -> str:
