@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ddg_hf.formats.reading import read_table
-from tests.formats.helpers import labelled_table, read_rows, write_table
+from ddg_hf.formats.reading import read_batches, read_table
+from ddg_hf.formats.writing import write_batches
+from tests.formats.helpers import FORMATS, labelled_table, read_rows, write_table
 
 ROWS = [{"text": "a", "label": 1}, {"text": "ü, 日本", "label": 0}]
 
@@ -168,3 +169,15 @@ def test_a_directory_with_one_file(tmp_path):
     (tmp_path / "README.md").write_text("not data")
     (tmp_path / "train.csv").write_text(CSV)
     assert read_rows(tmp_path) == ROWS
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_batches_of_any_columns(tmp_path, suffix):
+    """Reading and writing themselves know nothing of labels; columns that are not there are left out."""
+    (tmp_path / "source.csv").write_text('a,b,c\n1,"",x\n2,,y\n')
+    schema, batches = read_batches(tmp_path / "source.csv", ["c", "b", "z"])
+    assert schema.names == ["b", "c"]
+    assert write_batches(tmp_path / f"any{suffix}", schema, batches, suffix) == 2
+    rows = [{"b": "", "c": "x"}, {"b": None, "c": "y"}]
+    assert read_table(tmp_path / f"any{suffix}").to_pylist() == rows
+    assert read_table(tmp_path / "source.csv", ["z"]).num_columns == 0
