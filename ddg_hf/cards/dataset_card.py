@@ -163,10 +163,11 @@ def _merge_headers(
 
 _GENERATED = {
     "introduction": """\
-Synthetic texts with labels ({description}), written by a generator that was trained on the training split of {task}.""",
+Synthetic texts with labels ({description}), written by a generator that was trained on the training split of
+{task}.""",
     "limitations": """\
-The texts are machine-written, and the generator was trained on the training split: they can repeat phrases of it, and a
-text need not have the label that it was asked for. They inherit the biases of the data and of the generator. Measure
+The texts are machine-written, and the generator was trained on the training split: they can repeat phrases of it, and
+a text need not have the label that it was asked for. They inherit the biases of the data and of the generator. Measure
 before use.""",
 }
 _UNKNOWN = {
