@@ -16,6 +16,7 @@ from datasets import Dataset, DatasetDict, load_dataset
 from datasets.exceptions import DatasetsError
 
 from ..errors import UserError
+from ..formats.reading import open_source
 from .checks import (
     carried_label_names,
     check_columns,
@@ -97,7 +98,7 @@ def load_data(
             raise UserError(
                 f"The text column '{reserved}' has the name of a column of distilled sets; rename it in the data."
             )
-        splits = _read_dataset(dataset, text_columns)
+        splits = _read_dataset(dataset, text_columns, column)
         spec = _custom_spec(_stem(dataset), splits, text_columns, column, label_names)
         splits = _without_unlabelled(splits, column)
     result = {split: standardise(rows, spec, split, column) for split, rows in splits.items()}
@@ -124,16 +125,17 @@ def _read_task(spec: TaskSpec, data_dir: str | Path | None) -> tuple[dict[str, D
     files = {split: folder / f"{split}.parquet" for split in _SPLIT_NAMES}
     if not files["train"].is_file():
         raise UserError(f"The train split of task '{spec.name}' is expected at '{files['train']}', which is no file.")
-    return {split: _from_file(file, ()) for split, file in files.items() if file.is_file()}, spec.label_column
+    return {split: read_file(file, ()) for split, file in files.items() if file.is_file()}, spec.label_column
 
 
-def _read_dataset(source: str | Path, text_columns: tuple[str, ...]) -> dict[str, Dataset]:
+def _read_dataset(source: str | Path, text_columns: tuple[str, ...], label: str) -> dict[str, Dataset]:
     """Returns the raw splits of a file, a directory or a Hub repository, under our names; there is always a train."""
     path = Path(source).expanduser()
     if path.is_file():
-        return {"train": _from_file(path, text_columns)}
+        return {"train": read_file(path, text_columns, (*text_columns, label))}
     if path.is_dir():
-        return {split: _from_file(file, text_columns) for split, file in _files_by_split(path).items()}
+        files = _files_by_split(path)
+        return {split: read_file(file, text_columns, (*text_columns, label)) for split, file in files.items()}
     if path.is_absolute() or path.suffix.lower() in _FILE_TYPES or len(path.parts) > 2 or str(source).startswith("."):
         raise UserError(f"'{source}' does not exist; 'dataset' is a file, a directory or a Hub id.")
     loaded = _from_hub(str(source), hint="; no such file or directory is here either")
@@ -159,8 +161,11 @@ def _files_by_split(folder: Path) -> dict[str, Path]:
     return splits
 
 
-def _from_file(file: Path, text_columns: tuple[str, ...]) -> Dataset:
-    """Reads one file. Each split is read by itself, so that differing label names are seen and not cast away."""
+def read_file(file: Path, text_columns: tuple[str, ...], required: tuple[str, ...] = ()) -> Dataset:
+    """
+    Reads one file; of JSON the `required` columns, or all. Each split is read by itself, so that differing label names
+    are seen and not cast away.
+    """
     suffix = file.suffix.lower()
     if suffix in _FILE_TYPES and not file.stat().st_size:
         raise UserError(f"'{file}' is empty.")
@@ -179,9 +184,13 @@ def _from_file(file: Path, text_columns: tuple[str, ...]) -> Dataset:
             return Dataset(pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata())
         if suffix == ".parquet" and not pq.read_metadata(file).num_rows:
             return Dataset(pq.read_table(file))  # `load_dataset` has no split without rows
+        if suffix == ".parquet":
+            return load_dataset("parquet", data_files={"train": str(file)}, split="train")
         if suffix in _FILE_TYPES:
-            kind = "parquet" if suffix == ".parquet" else "json"
-            return load_dataset(kind, data_files={"train": str(file)}, split="train")
+            # Not `load_dataset`: Arrow's own reader ends the process where the first value is null.
+            source = open_source(file, required or None)
+            check_columns(Dataset(pa.table({name: [] for name in source.found})), required, "train")
+            return Dataset(pa.Table.from_batches(source.batches(), source.schema))
     except (OSError, ValueError, RuntimeError, DatasetsError, pa.ArrowException) as error:
         raise UserError(f"Could not read '{file}': {_first_line(error.__cause__ or error)}") from error
     raise UserError(f"'{file}' is none of the file types that can be read: {', '.join(_FILE_TYPES)}.")

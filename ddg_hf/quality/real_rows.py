@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from ..data.checks import check_columns, check_no_nulls, check_rows, column_values, is_string, standardise
-from ..data.loading import _from_file
+from ..data.loading import read_file
 from ..data.rows import rows_and_labels
 from ..data.tasks import TaskSpec
 from ..errors import UserError
@@ -29,7 +29,7 @@ def read_real_rows(file: str | Path, spec: TaskSpec, labelled: bool) -> tuple[li
     path = Path(file).expanduser()
     if not path.is_file():
         raise UserError(f"'{file}' is no file of rows")
-    rows = _from_file(path, spec.text_columns)
+    rows = read_file(path, spec.text_columns)
     name = str(file)
     if labelled:
         column = "labels" if "labels" in rows.column_names and "label" not in rows.column_names else "label"

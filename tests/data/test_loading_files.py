@@ -166,7 +166,21 @@ def test_damaged_files(tmp_path, suffix):
 def test_list_labels_are_refused(tmp_path):
     file = tmp_path / "data.jsonl"
     file.write_text('{"text": "a", "label": [0, 1]}\n{"text": "b", "label": [1]}\n')
-    assert "one label per row is needed" in error_of(dataset=file, text_columns=["text"])
+    assert "'label' in line 1 of" in error_of(dataset=file, text_columns=["text"])
+
+
+@pytest.mark.parametrize("content", ["null\n{}\n", '[null, {"text": "a", "label": 0}]'])
+def test_json_that_arrow_cannot_read_is_refused(tmp_path, content):
+    """Arrow's reader of JSON ends the process here."""
+    file = tmp_path / "data.json"
+    file.write_text(content)
+    assert "is not a JSON object" in error_of(dataset=file, text_columns=["text"])
+
+
+def test_other_fields_of_json_do_not_matter(tmp_path):
+    file = tmp_path / "data.jsonl"
+    file.write_text('{"text": "a", "label": 0, "meta": {"x": [1]}}\n{"text": "b", "label": 1}\n' * 20)
+    assert load_data(dataset=file, text_columns=["text"])[1]["train"].column_names == ["text", "label"]
 
 
 @pytest.mark.parametrize(
