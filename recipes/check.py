@@ -17,22 +17,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ddg_hf.command_line import ArgumentParser
 from ddg_hf.errors import UserError, closest
 from ddg_hf.quality.checks import CHECKS, NEED_LEARNER, NEED_REAL_ROWS
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str):
-        raise UserError(message)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="ddg-hf check",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="ddg-hf check", description=__doc__)
     parser.add_argument("directory", help="directory of distilled sets")
     parser.add_argument("--task", help="task whose real rows the sets are compared with, e.g. sst2")
     parser.add_argument("--data_dir", help="directory with <task>/{train,validation,test}.parquet (default: the Hub)")
@@ -50,11 +41,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parses the arguments. Raises `UserError` if one is unknown, or they do not fit together."""
-    parser = _parser()
-    arguments, unknown = parser.parse_known_args(argv)
-    if unknown:
-        name = unknown[0].split("=")[0]
-        raise UserError(f"unknown argument '{name}'.{closest(name, parser._option_string_actions)}")
+    arguments = _parser().parse_args(argv)
     for name in arguments.fail_on:
         if name != "any" and name not in CHECKS:
             known = ["any", *CHECKS]

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ddg_hf.command_line import ArgumentParser
 from ddg_hf.errors import UserError
 
 FORMATS = {
@@ -37,14 +38,9 @@ ALL_SETS = ("openai-jsonl", "csv")
 SUFFIXES = {"dspy": (".json",), "promptfoo": (".yaml", ".yml")}
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str):
-        raise UserError(message)
-
-
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parses and checks the command line. Raises `UserError` if something in it is wrong."""
-    parser = _Parser(prog="ddg-hf export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(prog="ddg-hf export", description=__doc__)
     parser.add_argument("directory", help="directory of distilled sets")
     listed = "; ".join(f"{name}: {what}" for name, what in FORMATS.items())
     parser.add_argument("--format", required=True, choices=list(FORMATS), help=listed)

@@ -10,19 +10,16 @@ The cache directory is `$DDG_HF_HOME/models`, by default `~/.cache/ddg_hf/models
     python recipes/pretrain.py --task sst2 --generator "$(ddg-hf models --path gemma)" ...
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 
-from ddg_hf.errors import UserError
+from ddg_hf.command_line import ArgumentParser
 from ddg_hf.models.offline import DIRECTORIES, offline_model_path, prepare_offline_models
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `ddg-hf models` with `argv` (default: the command line); returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="ddg-hf models", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser(prog="ddg-hf models", description=__doc__)
     parser.add_argument("--path", metavar="|".join(DIRECTORIES), help="print the directory of this model and exit")
     arguments = parser.parse_args(argv)
     if arguments.path is not None:
@@ -33,8 +30,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    from ddg_hf.cli import run
+
+    sys.exit(run(main))

@@ -31,7 +31,7 @@ def test_columns_and_names_are_comma_separated(tmp_path, capsys):
     ("arguments", "message"),
     [
         (["a.jsonl"], "the following arguments are required: OUT"),
-        (["a.jsonl", "b.parquet", "--tsk", "sst2"], "unrecognized arguments: --tsk sst2"),
+        (["a.jsonl", "b.parquet", "--tsk", "sst2"], "unknown argument '--tsk'. Did you mean '--task'?"),
         (["nowhere.jsonl", "b.parquet"], "'nowhere.jsonl' does not exist"),
         (["a.jsonl", "b.parquet"], "line 2 of 'a.jsonl' is not JSON"),
         (["a.jsonl", "a.jsonl"], "'a.jsonl' exists; pass --overwrite to replace it"),
