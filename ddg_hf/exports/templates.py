@@ -12,15 +12,28 @@ from ..evaluation.icl.prompts import PromptTemplate, flatten
 
 # Stand for the texts of a row while the places of texts are looked for: private use, which `flatten` leaves as it is.
 _MARKS = [chr(code) for code in range(0xE000, 0xE010)]
-_WORDS = {"true", "false", "none", "null", "env", *keyword.kwlist}
+# Words of the languages, and the answer's own name.
+_WORDS = {"true", "false", "none", "null", "env", "label", *keyword.kwlist}
 
 
 def variable_names(spec: TaskSpec) -> tuple[str, ...]:
-    """Returns a name for each text column that is a variable in any template language: its own where that is one."""
-    return tuple(
-        name if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) and name.lower() not in _WORDS else f"text_{i + 1}"
-        for i, name in enumerate(spec.text_columns)
-    )
+    """
+    Returns a name for each text column that is a variable in any template language: its own where that is one, else
+    `text_<position>`. All differ, from each other and from `label`.
+    """
+    own = [name if _is_variable(name) else None for name in spec.text_columns]
+    names: list[str] = []
+    for i, name in enumerate(own):
+        if name is None:
+            name = f"text_{i + 1}"
+            while name in own or name in names:
+                name += "_"
+        names.append(name)
+    return tuple(names)
+
+
+def _is_variable(name: str) -> bool:
+    return re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) is not None and name.lower() not in _WORDS
 
 
 def query_template(

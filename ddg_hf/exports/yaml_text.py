@@ -17,8 +17,16 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+# Line ends to YAML 1.1, which a block would alter; some are ordinary characters to YAML 1.2.
+_OTHER_LINE_ENDS = re.compile("[\r\x85\u2028\u2029]")
+
+
 def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text.strip() else None if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", text) else '"'
+    style = '"'
+    if "\n" in text.strip() and not _OTHER_LINE_ENDS.search(text):
+        style = "|"
+    elif re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", text):
+        style = None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

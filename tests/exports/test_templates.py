@@ -5,7 +5,8 @@ import dataclasses
 
 import jinja2
 import pytest
-from hypothesis import given
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from ddg_hf.data.tasks import TASKS
 from ddg_hf.errors import UserError
@@ -57,6 +58,19 @@ def test_columns_that_are_no_variables_get_another_name():
     spec = dataclasses.replace(PAIR, text_columns=("my text", "in"))
     assert variable_names(spec) == ("text_1", "text_2")
     assert variable_names(PAIR) == ("premise", "text_2")
+
+
+COLUMNS = st.one_of(st.sampled_from(["text_1", "text_2", "text_2_", "a b", "in", "label", "Text_1", ""]), st.text())
+
+
+@given(st.lists(COLUMNS, min_size=1, max_size=5, unique=True))
+@example(["text_2", "a b"])
+@example(["a b", "text_1", "text_1_"])
+def test_names_of_variables_differ_and_are_identifiers(columns):
+    spec = dataclasses.replace(PAIR, text_columns=tuple(columns), field_names=("x",) * len(columns))
+    names = variable_names(spec)
+    assert len(set(names)) == len(columns) == len(names)
+    assert all(name.isascii() and name.isidentifier() and name.lower() != "label" for name in names)
 
 
 def test_what_a_template_cannot_say_is_an_error():
