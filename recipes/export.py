@@ -12,6 +12,7 @@ it would ask: rows of --split of the task, or of --dataset.
 
 import argparse
 import json
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ FORMATS = {
     "csv": "all columns of all sets",
     "setfit": "columns text, label and label_text",
 }
+STAGE = "export"
 DIRECTORIES = ("langchain", "lm-eval")
 WITH_QUERIES = ("lm-eval", "promptfoo")
 TABLES = ("csv", "setfit")
@@ -41,7 +43,7 @@ SUFFIXES = {"dspy": (".json",), "promptfoo": (".yaml", ".yml")}
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parses and checks the command line. Raises `UserError` if something in it is wrong."""
     parser = ArgumentParser(prog="ddg-hf export", description=__doc__)
-    parser.add_argument("directory", help="directory of distilled sets")
+    parser.add_argument("directory", type=os.path.expanduser, help="directory of distilled sets")
     listed = "; ".join(f"{name}: {what}" for name, what in FORMATS.items())
     parser.add_argument("--format", required=True, choices=list(FORMATS), help=listed)
     parser.add_argument("--config", help="configuration, such as dpc_5 (default: the only one)")
@@ -55,7 +57,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         choices=["interleaved", "sorted"],
         help="one row of each class after the other, or class by class (default: interleaved)",
     )
-    parser.add_argument("--output", help="file or directory to write (default for files: standard output)")
+    parser.add_argument(
+        "--output", type=os.path.expanduser, help="file or directory to write (default for files: standard output)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
     queries = parser.add_argument_group(f"queries ({', '.join(WITH_QUERIES)})")
     queries.add_argument("--data_dir", help="directory with <task>/<split>.parquet (default: the Hub)")
@@ -92,15 +96,30 @@ def _refuse(arguments: argparse.Namespace, names: Sequence[str], reason: str) ->
             raise UserError(f"leave out --{name}: {reason}")
 
 
-def check_output(output: str | None, overwrite: bool, is_directory: bool) -> Path | None:
-    """Returns where to write, `None` for standard output. Raises `UserError` if something there would be lost."""
+def check_output(output: str | None, overwrite: bool, is_directory: bool, source: str) -> Path | None:
+    """
+    Returns where to write, `None` for standard output.
+
+    Raises:
+        UserError: something there would be lost: it is no export or not to be overwritten, or it is the directory
+            `source` of the sets, within it or around it.
+    """
+    from ddg_hf.provenance import check_output_dir, recorded_run
+
     if output is None:
         return None
-    path = Path(output).expanduser()
+    path, sets = Path(output), Path(source).resolve()
     if path.exists() and path.is_dir() != is_directory:
         raise UserError(f"--output '{path}' is a {'file' if is_directory else 'directory'}; give another name")
+    if path.resolve().is_relative_to(sets) or sets.is_relative_to(path.resolve()):
+        raise UserError(f"--output '{path}' is the directory of the sets, in it or around it; give another place")
     if path.exists() and not overwrite and not (is_directory and not any(path.iterdir())):
         raise UserError(f"'{path}' exists; pass --overwrite to replace it or another --output")
+    if is_directory:
+        check_output_dir(output, overwrite, STAGE, replaces=True)
+        record = recorded_run(path)
+        if record is not None and record.get("stage") != STAGE:
+            raise UserError(f"'{path}' holds files that are no export; give a new directory or empty it")
     return path
 
 
@@ -191,7 +210,8 @@ def content_of(arguments: argparse.Namespace, path: Path | None, spec, config: s
 def main(argv: Sequence[str] | None = None) -> int:
     """Exports what `argv` (default: the command line) names. Returns the exit code."""
     arguments = parse(argv)
-    path = check_output(arguments.output, arguments.overwrite, arguments.format in DIRECTORIES)
+    is_directory = arguments.format in DIRECTORIES
+    path = check_output(arguments.output, arguments.overwrite, is_directory, arguments.directory)
 
     from ddg_hf.exports.sets import choose_config, choose_set
     from ddg_hf.formats.directory import open_distilled
@@ -202,7 +222,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sets = directory.sets(config)
     number = choose_set(sets, arguments.set)
     content = content_of(arguments, path, directory.spec, config, sets, number)
-    record = run_metadata("export", []) | {"arguments": vars(arguments), "task": directory.spec.name}
+    record = run_metadata(STAGE, []) | {"arguments": vars(arguments), "task": directory.spec.name}
     write(path, content, record | {"config": config, "set": number})
     if arguments.set is None and len(sets) > 1:
         which = f"all of them, {min(sets)} first" if arguments.format in ALL_SETS else f"set {number}"

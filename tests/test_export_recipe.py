@@ -21,6 +21,8 @@ from ddg_hf.generation import DistilledRow
 from recipes.export import DIRECTORIES, FORMATS
 
 TOY = TASKS["toy"]
+# What formats with a test for each query need here.
+QUERIES = dict.fromkeys(("lm-eval", "promptfoo"), ("--test_number", 6))
 OWN = dataclasses.replace(TOY, name="tickets", text_columns=("subject", "body"), field_names=("S", "B"))
 
 
@@ -71,6 +73,10 @@ def fails(capsys):
         return line
 
     return run
+
+
+def files_of(folder) -> dict:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def prompt_of_evaluation(sets: str, number: int, **arguments) -> str:
@@ -154,16 +160,15 @@ def test_queries_of_ones_own(export, fails, tmp_path):
 @pytest.mark.parametrize("kind", FORMATS)
 def test_nothing_is_overwritten_unasked(sets, export, fails, tmp_path, kind):
     name = {"dspy": "out.json", "promptfoo": "out.yaml"}.get(kind, "out")
-    queries = ("--test_number", 6) if kind in ("lm-eval", "promptfoo") else ()
-    arguments = (sets, "--format", kind, "--output", tmp_path / name, *queries)
+    arguments = (sets, "--format", kind, "--output", tmp_path / name, *QUERIES.get(kind, ()))
     export(*arguments, "--set", 1)
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    before = files_of(tmp_path)
     assert "--overwrite" in fails(*arguments)
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert files_of(tmp_path) == before
     export(*arguments, "--overwrite")
-    after = {path for path in tmp_path.rglob("*") if path.is_file()}
+    after = files_of(tmp_path)
     assert len(after) == len(before)  # what was there is replaced as a whole
-    assert any(path.read_bytes() != before.get(path) for path in after)
+    assert after != before
 
 
 @pytest.mark.parametrize("kind", DIRECTORIES)
@@ -172,6 +177,48 @@ def test_a_directory_of_other_files_is_left_alone(sets, fails, tmp_path, kind):
     (tmp_path / "mine" / "notes.txt").write_text("keep")
     assert "mine" in fails(sets, "--format", kind, "--output", tmp_path / "mine", "--overwrite")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("stage", ["generate", "convert", None])
+@pytest.mark.parametrize("kind", DIRECTORIES)
+def test_a_directory_of_another_stage_is_left_alone(sets, fails, tmp_path, kind, stage):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "metadata.json").write_text(json.dumps({"stage": stage} if stage else {}))
+    before = files_of(tmp_path)
+    assert str(other) in fails(sets, "--format", kind, "--output", other, "--overwrite", *QUERIES.get(kind, ()))
+    assert files_of(tmp_path) == before
+
+
+@pytest.mark.parametrize("kind", DIRECTORIES)
+@pytest.mark.parametrize("place", [".", "..", "dpc_2", "new", "new/deep", "../link", "../link/new"])
+def test_the_sets_are_never_replaced_by_a_directory(sets, fails, tmp_path, kind, place):
+    (tmp_path / "link").symlink_to(sets)
+    before = files_of(tmp_path)
+    output = f"{sets}/{place}"
+    assert "the directory of the sets" in fails(sets, "--format", kind, "--output", output, "--overwrite")
+    assert files_of(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "place", ["README.md", "metadata.json", "dpc_2/train.parquet", "new.txt", "../link/README.md"]
+)
+def test_the_sets_are_never_replaced_by_a_file(sets, fails, tmp_path, monkeypatch, place):
+    (tmp_path / "link").symlink_to(sets)
+    (tmp_path / "file").symlink_to(f"{sets}/README.md")
+    before = files_of(tmp_path)
+    monkeypatch.chdir(sets)
+    for output in (place, f"{sets}/{place}", tmp_path / "file"):
+        assert "the directory of the sets" in fails(".", "--format", "prompt", "--output", output, "--overwrite")
+    assert files_of(tmp_path) == before
+
+
+def test_home_is_expanded_before_anything_is_checked(sets, export, fails, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert "the directory of the sets" in fails("~/sets", "--format", "prompt", "--output", "~/sets/x.txt")
+    export("~/sets", "--format", "langchain", "--output", "~/few_shot")
+    assert (tmp_path / "few_shot" / "prompt.json").is_file()
+    assert "'~nobody-of-this-name' is no directory" in fails("~nobody-of-this-name", "--format", "prompt")
 
 
 def test_mistakes(sets, fails, tmp_path):
