@@ -34,8 +34,8 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
     """
     Runs the `main` of a recipe and returns the exit code.
 
-    A [`UserError`] becomes one line on standard error and exit code 2; an interrupt exit code 130. Anything else is a
-    bug and keeps its traceback.
+    A [`UserError`], or a file that cannot be read or written, becomes one line on standard error and exit code 2; an
+    interrupt exit code 130. Anything else is a bug and keeps its traceback.
     """
     _show_messages()
     try:
@@ -44,6 +44,12 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
         return code
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        # Of this machine's files: no such directory, no rights, a full disk. Others, as from a server, are not.
+        if error.errno is None or error.filename is None:
+            raise
+        print(f"error: '{error.filename}': {error.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path, PurePath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from .errors import UserError
@@ -43,15 +43,31 @@ def redact(value: Any, key: str = "") -> Any:
     return value
 
 
-def published_record(value: Any) -> Any:
-    """Returns a record without secrets and without directories of this machine: an absolute path by its last part."""
+# Names of values that are directories or files of this machine when they look like one.
+_PATH_KEY = re.compile(
+    r"(_dir|_path|_file|_files|_checkpoint)$|^(directory|source|target|dataset|generator|learner|model|distilled|output"
+    r"|demonstrations|training_rows|train|validation|test|config|output_dir)$"
+)
+
+
+def published_record(value: Any, key: str = "") -> Any:
+    """
+    Returns a record without secrets and without directories of this machine.
+
+    Of a path under a key that names one (`generator`, `output_dir`, ...) the last part is kept, unless it is relative
+    to the working directory; the home directory is left out of all texts.
+    """
     if isinstance(value, dict):
-        return {key: published_record(item) for key, item in redact(value).items()}
+        return {name: published_record(item, str(name)) for name, item in redact(value).items()}
     if isinstance(value, list):
-        return [published_record(item) for item in value]
-    if isinstance(value, str) and (PurePath(value).is_absolute() or value.startswith("~")):
-        return PurePath(value).name
-    return value
+        return [published_record(item, key) for item in value]
+    if not isinstance(value, str):
+        return value
+    if _PATH_KEY.search(key):
+        bare = value.removeprefix("file://")
+        if PurePosixPath(bare).is_absolute() or PureWindowsPath(bare).is_absolute() or bare.startswith(("~", "..")):
+            return PureWindowsPath(bare).name  # splits at both kinds of slashes
+    return value.replace(str(Path.home()), "~") if len(str(Path.home())) > 1 else value
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:
@@ -188,11 +204,19 @@ def recorded_run(directory: str | os.PathLike | None) -> dict[str, Any] | None:
     """
     What the run that wrote `directory` recorded of itself, as far as later stages repeat it, or `None` if `directory`
     holds no run (a model of the Hub, for example).
+
+    Raises:
+        UserError: the record cannot be read.
     """
     record = Path(directory) / METADATA_FILE if directory is not None else None
     if record is None or not record.is_file():
         return None
-    content = json.loads(record.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"cannot read '{record}': {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"'{record}' does not hold a JSON object; it is not the record of a run")
     kept = ("stage", "task", "ddg_hf_version", "ddg_hf_commit", "arguments", "metrics", "generator_run")
     return {name: content[name] for name in kept if name in content}
 

@@ -54,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     resume = resume_requested(training_args.resume_from_checkpoint)
     check_output_dir(training_args.output_dir, training_args.overwrite, "distill", resume)
+    before = recorded_run(generator_args.generator)
     spec, dataset = data_args.load(seed=training_args.seed)
     rows, labels = rows_and_labels(dataset["train"], spec)
     eval_rows, eval_labels = rows_and_labels(dataset["validation"], spec)
@@ -86,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments,
         task=spec.name,
         data_fingerprint=fingerprints(dataset),
-        generator_run=recorded_run(generator_args.generator),
+        generator_run=before,
     )
     return 0
 

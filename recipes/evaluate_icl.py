@@ -194,7 +194,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"'{model_arguments.model}' is {model}", flush=True)
 
     from ddg_hf.data.rows import fingerprints
-    from ddg_hf.evaluation.demonstrations import balanced_sample, to_demonstrations
+    from ddg_hf.evaluation.demonstrations import balanced_sample, fingerprints_of, to_demonstrations
     from ddg_hf.evaluation.icl_jobs import (
         default_output_dir,
         fill_context,
@@ -237,6 +237,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         dtype=dtype,
         backend="server" if arguments.base_url else "vllm" if arguments.vllm else "transformers",
         demonstrations=arguments.distilled or arguments.demonstrations,
+        distilled_sets=fingerprints_of(sets) if arguments.distilled else None,
         split=arguments.split,
         seed=run_arguments.seed,
         **{name: getattr(arguments, name) for name in RECORDED},

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tqdm.auto import tqdm
 
     from ddg_hf.data.rows import fingerprints, rows_and_labels
-    from ddg_hf.evaluation.demonstrations import balanced_sample, select_sets
+    from ddg_hf.evaluation.demonstrations import balanced_sample, fingerprints_of, select_sets
     from ddg_hf.evaluation.learner import evaluate_sets, summarise
     from ddg_hf.models.encoder import TextEncoder
     from ddg_hf.models.learner import Learner
@@ -78,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     results |= {
         "learner": learner_args.learner,
         "training_rows": arguments.distilled or arguments.demonstrations,
+        "distilled_sets": fingerprints_of(sets) if arguments.distilled else None,
         "split": arguments.split,
     }
     predictions = pa.Table.from_pydict(

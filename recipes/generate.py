@@ -9,7 +9,6 @@ The result loads with `datasets.load_dataset("runs/sst2/distilled", "dpc_5")`. A
 distilled works as well: that is the LM-only baseline.
 """
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -38,14 +37,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from ddg_hf.data.rows import fingerprints, rows_and_labels
     from ddg_hf.evaluation.label_control import LabelProbe
-    from ddg_hf.formats.distilled import write_distilled
+    from ddg_hf.formats.directory import open_distilled
+    from ddg_hf.formats.distilled import write_checks, write_distilled
     from ddg_hf.generation import generate_sets
     from ddg_hf.models.encoder import TextEncoder
     from ddg_hf.models.generator import Generator
     from ddg_hf.provenance import atomic_directory, check_output_dir, recorded_run, run_metadata
-    from ddg_hf.quality import CHECKS_FILE, found_by, run_checks
+    from ddg_hf.quality import found_by, run_checks
 
     output_dir = check_output_dir(run_args.output_dir, run_args.overwrite, "generate", replaces=True)
+    before = recorded_run(generator_args.generator)
     spec, dataset = data_args.load(seed=run_args.seed)
     rows, labels = rows_and_labels(dataset["train"], spec)
     counts_K = np.bincount(labels, minlength=spec.num_labels)
@@ -86,12 +87,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         task=spec.name,
         data_fingerprint=fingerprints(dataset),
         sampling=sampling,
-        generator_run=recorded_run(generator_args.generator),
+        generator_run=before,
     )
-    real = {split: rows_and_labels(split_rows, spec) for split, split_rows in dataset.items()}
     with atomic_directory(output_dir) as directory:
-        write_distilled(directory, sets, spec, metadata, check=lambda opened: run_checks(opened, real, probe))
-        checks = json.loads((directory / CHECKS_FILE).read_text(encoding="utf-8"))
+        write_distilled(directory, sets, spec, metadata)
+    # After the sets are there: they took long to sample.
+    real = {split: rows_and_labels(split_rows, spec) for split, split_rows in dataset.items()}
+    checks = run_checks(open_distilled(output_dir), real, probe)
+    write_checks(output_dir, checks)
     for key, value in sampling.items():
         print(f"{key}: {value}")
     found = [checks["checks"][name]["looks_for"] for name in found_by(checks, ["any"])]

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Sequence
 
 from ddg_hf.command_line import ArgumentParser
-from ddg_hf.provenance import check_output_dir
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,12 +25,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace distilled sets that are there")
     arguments = parser.parse_args(argv)
     output_dir = arguments.output_dir or arguments.repository.split("/")[-1]
-    check_output_dir(output_dir, arguments.overwrite, replaces=True)
 
     from ddg_hf.formats.directory import open_distilled
     from ddg_hf.hub import pull_distilled
 
-    sets = open_distilled(pull_distilled(arguments.repository, output_dir, arguments.config, arguments.revision))
+    sets = open_distilled(
+        pull_distilled(
+            arguments.repository, output_dir, arguments.config, arguments.revision, overwrite=arguments.overwrite
+        )
+    )
     for config in sets.configs:
         print(f"{config}: {len(sets.table(config))} rows, {len(sets.sets(config))} sets")
     print(f"distilled sets: {sets.path}, commit {sets.metadata['pulled']['commit']}")

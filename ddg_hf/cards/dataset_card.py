@@ -7,22 +7,21 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from datasets import ClassLabel, DatasetInfo, Features, SplitDict, SplitInfo, Value
 from datasets.info import DatasetInfosDict
-from huggingface_hub import DatasetCard, DatasetCardData
+from huggingface_hub import DatasetCardData
 from huggingface_hub.repocard_data import eval_results_to_model_index
 
 from ..data.tasks import TASKS, TaskSpec
 from ..errors import UserError
 from ..formats.directory import DistilledDirectory
 from ..provenance import published_record
+from .card import CARD_FILE, Card, merge_cards, new_card, read_card
 from .results import Evaluation, eval_results, results_table
-from .text import block, code, escape_markdown, merge_bodies, sealed, table
+from .text import block, code, escape_markdown, table
 
-CARD_FILE = "README.md"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
-# Keys of the header that describe the files: always made anew. The others are the user's once they are published.
-_DESCRIBING = ("configs", "dataset_info", "size_categories", "model-index")
 _SHOWN_LABELS = 30
 # Arguments that the card repeats; all are in metadata.json.
 _ARGUMENTS = {
@@ -62,12 +61,12 @@ def dataset_card(
     checks: str | None = None,
     repo_id: str | None = None,
     license: str | None = None,
-    local: DatasetCard | None = None,
-    published: DatasetCard | None = None,
+    local: Card | None = None,
+    published: Card | None = None,
     prefer: str | None = None,
-) -> str:
+) -> Card:
     """
-    Returns the text of the card: YAML header, generated blocks, free text.
+    Returns the card of distilled sets.
 
     Args:
         directory: The sets.
@@ -76,25 +75,17 @@ def dataset_card(
         repo_id: Where the sets are published.
         license: License of the sets; by default that of the card that is there already, or `unknown`.
         local, published: Cards that are there already, in the directory and on the Hub. What a user wrote in them
-            stays; see [`~ddg_hf.cards.text.merge_bodies`].
-        prefer: Whose text to keep where both were edited: `local` or `hub`.
+            stays; see [`~ddg_hf.cards.card.merge_cards`].
+        prefer: Whose part to keep where both were edited: `local` or `hub`.
 
     Raises:
         UserError: both cards were edited, differently.
     """
-    body = merge_bodies(
-        _body(directory, evaluations, checks, repo_id),
-        local and local.text,
-        published and published.text,
-        prefer,
-    )
-    header = _header(directory, evaluations, repo_id)
-    header = _merge_headers(
-        header, local and local.data.to_dict(), published and published.data.to_dict(), prefer == "hub"
-    )
+    new = new_card(_header(directory, evaluations, repo_id), _body(directory, evaluations, checks, repo_id))
+    card = merge_cards(new, local, published, prefer)
     if license is not None:
-        header["license"] = license
-    return f"---\n{DatasetCardData(**header).to_yaml()}\n---\n\n{body}"
+        card.header["license"] = license
+    return card
 
 
 # ---- header ----
@@ -136,27 +127,14 @@ def _header(directory: DistilledDirectory, evaluations: Sequence[Evaluation], re
 
 def _info(directory: DistilledDirectory, config: str) -> DatasetInfo:
     rows = directory.table(config)
+    file = directory.path / config / "train.parquet"
     split = SplitInfo(name="train", num_bytes=rows.nbytes, num_examples=len(rows))
     return DatasetInfo(
-        features=distilled_features(directory.spec),
+        features=Features.from_arrow_schema(pq.read_schema(file)),
         splits=SplitDict({"train": split}),
-        download_size=(directory.path / config / "train.parquet").stat().st_size,
+        download_size=file.stat().st_size,
         dataset_size=rows.nbytes,
     )
-
-
-def _merge_headers(
-    new: dict[str, Any], local: dict[str, Any] | None, published: dict[str, Any] | None, hub_wins: bool
-) -> dict[str, Any]:
-    """`new`, with what its user wrote into the headers of the cards that are there."""
-    merged, tags = dict(new), list(new["tags"])
-    here = {key: value for key, value in (local or {}).items() if value != new.get(key)}
-    there = published or {}
-    for old in (here, there) if hub_wins else (there, here):
-        merged |= {key: value for key, value in old.items() if key not in _DESCRIBING}
-        if isinstance(old.get("tags"), list):
-            tags = [*old["tags"], *tags]
-    return merged | {"tags": list(dict.fromkeys(tags))}
 
 
 # ---- body ----
@@ -195,7 +173,7 @@ def _body(
         results=block("results", _results(evaluations)),
         checks=block("checks", checks or _NOT_CHECKED),
     )
-    return sealed(body)
+    return body
 
 
 def _sets(directory: DistilledDirectory, repo_id: str | None) -> str:
@@ -234,37 +212,43 @@ def _configurations(directory: DistilledDirectory) -> str:
 
 
 def _provenance(metadata: dict[str, Any]) -> str:
-    version = metadata.get("ddg_hf_version")
+    version, commit, created = (metadata.get(key) for key in ("ddg_hf_version", "ddg_hf_commit", "created"))
     if version is None:
         return "How they were made is not recorded."
-    commit = f", commit {code(metadata['ddg_hf_commit'][:12])}" if metadata.get("ddg_hf_commit") else ""
-    date = f", {metadata['created'][:10]}" if metadata.get("created") else ""
-    lines = [f"With `ddg_hf` {escape_markdown(version)}{commit}{date}. The stages, in order:", ""]
-    lines += [f"- `{stage}`: {_arguments(stage, arguments)}" for stage, arguments in _stages(metadata)]
-    measured = [f"{key.replace('_', ' ')} {code(value)}" for key, value in (metadata.get("sampling") or {}).items()]
+    by = f"With `ddg_hf` {escape_markdown(str(version))}"
+    by += f", commit {code(str(commit)[:12])}" if commit else ""
+    by += f", {escape_markdown(str(created)[:10])}" if created else ""
+    lines = [f"{by}. The stages, in order:", ""]
+    lines += [f"- {code(stage)}: {_arguments(stage, arguments)}" for stage, arguments in _stages(metadata)]
+    sampling = {key.replace("_", " "): value for key, value in _mapping(metadata, "sampling").items()}
+    measured = [f"{escape_markdown(key)} {code(value)}" for key, value in sampling.items()]
     if measured:
         lines += ["", f"Sampling: {', '.join(measured)}."]
-    versions = [f"{name} {version}" for name, version in (metadata.get("versions") or {}).items()]
+    versions = [f"{name} {version}" for name, version in _mapping(metadata, "versions").items()]
     if versions:
         lines += ["", f"Versions: {code(', '.join(versions))}."]
     return "\n".join([*lines, "", "All arguments and the fingerprints of the data are in `metadata.json`."])
+
+
+def _mapping(record: dict[str, Any], key: str) -> dict[str, Any]:
+    """A part of a record that somebody else may have written: anything but a mapping counts as absent."""
+    value = record.get(key)
+    return {str(name): item for name, item in value.items()} if isinstance(value, dict) else {}
 
 
 def _stages(metadata: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """The stages that led to the sets, the first one first, each with its arguments."""
     found, run = [], metadata
     while isinstance(run, dict):
-        found.append((str(run.get("stage", "generate")), run.get("arguments") or {}))
+        found.append((str(run.get("stage", "generate")), _mapping(run, "arguments")))
         run = run.get("generator_run")
     return found[::-1]
 
 
 def _arguments(stage: str, arguments: dict[str, Any]) -> str:
     shown = {name: arguments.get(name) for name in _ARGUMENTS.get(stage, ())}
-    return (
-        ", ".join(f"{name} {code(value)}" for name, value in shown.items() if value is not None)
-        or "arguments are in `metadata.json`"
-    )
+    words = [f"{name} {code(value)}" for name, value in shown.items() if value is not None]
+    return ", ".join(words) or "arguments are in `metadata.json`"
 
 
 def _results(evaluations: Sequence[Evaluation]) -> str:
@@ -276,14 +260,14 @@ def _results(evaluations: Sequence[Evaluation]) -> str:
     )
 
 
-def read_local_card(directory: Path):
-    """Returns the card of a directory, or `None`. Raises `UserError` if it cannot be read."""
-    from .text import read_card
-
+def read_local_card(directory: Path) -> Card | None:
+    """Returns the card of a directory, or `None`. Raises `UserError` if it cannot be read, or is a link."""
     path = directory / CARD_FILE
+    if path.is_symlink():
+        raise UserError(f"'{path}' is a symbolic link, which is not followed; copy what it points to")
     if not path.is_file():
         return None
     try:
-        return read_card(path.read_text(encoding="utf-8-sig"), f"in '{directory}'")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read '{path}': {error}") from error
+        return read_card(path.read_bytes(), f"in '{directory}'")
+    except OSError as error:
+        raise UserError(f"cannot read '{path}': {error.strerror or error}") from error

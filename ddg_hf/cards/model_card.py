@@ -1,16 +1,18 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """The model card of a generator."""
 
+import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import EvalResult, ModelCardData
 
 from ..data.tasks import TASKS
 from ..provenance import published_record
-from .text import block, code, escape_markdown, merge_bodies, sealed, table
+from .card import Card, merge_cards, new_card
+from .text import block, code, escape_markdown, table
 
 # Objective of each stage.
 _OBJECTIVES = {
@@ -45,58 +47,52 @@ def model_card(
     record: dict[str, Any],
     history: Sequence[dict[str, float]],
     name: str,
-    tags: Sequence[str] = (),
-    language: str | Sequence[str] | None = None,
-    license: str | None = None,
-    local: ModelCard | None = None,
-    published: ModelCard | None = None,
-) -> str:
+    local: Card | None = None,
+    published: Card | None = None,
+    **header: Any,
+) -> Card:
     """
-    Returns the text of a generator's card.
+    Returns a generator's card.
 
     Args:
         record: What the run records of itself ([`~ddg_hf.provenance.run_metadata`]): stage, task, arguments, ...
         history: The trainer's log (`trainer.state.log_history`).
         name: Name of the model: `user/name`, or that of its directory.
-        tags: More tags.
-        language, license: Of the model; not stated by default.
-        local, published: Cards that are there already: free text that was edited stays.
+        local, published: Cards that are there already. What a user wrote in them stays; where both were edited, what
+            is published counts: a run that is published again must not undo what was written on the Hub.
+        header: More for the header: `tags`, `language`, `license`, `datasets`, `base_model`.
     """
-    record = published_record(record)
-    header = _header(record, history, name, [*tags, "ddg_hf", record["stage"]], language, license)
-    for old in (published, local):
-        if old is not None:
-            known = {k: v for k, v in old.data.to_dict().items() if k not in ("model-index", "tags")}
-            header |= {key: value for key, value in known.items() if header.get(key) is None}
-            header["tags"] = list(dict.fromkeys([*header["tags"], *(old.data.tags or [])]))
+    base = base_model(record)
+    shown = published_record(record)
     template = resources.files("ddg_hf").joinpath("templates/model_card.md").read_text(encoding="utf-8")
     body = template.format(
         name=escape_markdown(name.split("/")[-1]),
-        summary=block("summary", _summary(record)),
-        training=block("training", _training(record)),
+        summary=block("summary", _summary(shown, base)),
+        training=block("training", _training(shown)),
         measured=block("measured", _measured(history)),
-        usage=block("usage", _usage(name, record)),
+        usage=block("usage", _usage(name, shown)),
     )
-    # Later edits win: a run that is published again must not undo what was written on the Hub.
-    body = merge_bodies(sealed(body), local and local.text, published and published.text, prefer="hub")
-    return f"---\n{ModelCardData(**header).to_yaml()}\n---\n\n{body}"
+    generated = ModelCardData(**_header(shown, base, history, name, header)).to_dict()
+    return merge_cards(new_card(generated, body), local, published, prefer="hub")
 
 
 def base_model(record: dict[str, Any] | None) -> str | None:
     """The model of the Hub that the run, or the run before it, started from; `None` where there is none."""
     while record:
-        model = record.get("arguments", {}).get("generator")
-        earlier = record.get("generator_run")
-        if not earlier and model and not Path(model).is_absolute() and not Path(model).exists():
-            return model
+        arguments, earlier = record.get("arguments", {}), record.get("generator_run")
+        model = arguments.get("generator")
+        if not earlier:
+            is_id = isinstance(model, str) and re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", model)
+            return model if is_id and not Path(model).exists() else None
         record = earlier
     return None
 
 
-def _header(record, history, name, tags, language, license) -> dict[str, Any]:
+def _header(
+    record: dict[str, Any], base: str | None, history: Sequence[dict[str, float]], name: str, more: dict[str, Any]
+) -> dict[str, Any]:
     task, registered = record.get("task"), TASKS.get(record.get("task"))
     data = (registered and registered.hub_id) or None
-    base = base_model(record)
     final = {key: value for key, value in _last(history).items() if isinstance(value, float)}
     results = [
         EvalResult(
@@ -111,17 +107,16 @@ def _header(record, history, name, tags, language, license) -> dict[str, Any]:
         for key, what in _METRICS.items()
         if key in final
     ]
+    tags = [*more.pop("tags", ()), "ddg_hf", record["stage"]]
     header: dict[str, Any] = {"library_name": "transformers", "pipeline_tag": "text-generation"}
-    header |= {"tags": list(dict.fromkeys(tags)), "language": language, "license": license}
-    if registered and language is None:
-        header["language"] = "en"
+    header |= {"tags": list(dict.fromkeys(tags)), "language": "en" if registered else None}
     if base:
         header |= {"base_model": base, "base_model_relation": "finetune"}
     if data:
         header["datasets"] = [data]
     if results:
         header |= {"model_name": name.split("/")[-1], "eval_results": results}
-    return header
+    return header | {key: value for key, value in more.items() if value is not None}
 
 
 def _last(history: Sequence[dict[str, float]]) -> dict[str, float]:
@@ -132,8 +127,8 @@ def _last(history: Sequence[dict[str, float]]) -> dict[str, float]:
     return found
 
 
-def _summary(record: dict[str, Any]) -> str:
-    task, base = record.get("task") or "a text dataset", base_model(record)
+def _summary(record: dict[str, Any], base: str | None) -> str:
+    task = record.get("task") or "a text dataset"
     source = f" It started from {code(base)}." if base else ""
     verb = "distilled by gradient matching" if record["stage"] == "distill" else "pretrained as a language model"
     return (

@@ -10,11 +10,13 @@ from typing import Any
 
 from huggingface_hub import EvalResult
 
+from ..data.rows import set_fingerprint
 from ..data.tasks import TaskSpec
 from ..errors import UserError
 from ..evaluation.results import RESULTS_FILE
+from ..formats.directory import DistilledDirectory
 from ..provenance import redact
-from .text import code, table
+from .text import code, escape_markdown, table
 
 # What a table shows of an evaluation in context and of one as training data.
 _KINDS = {"accuracy": "accuracy", "calibrated_accuracy": "accuracy, batch-calibrated"}
@@ -44,22 +46,25 @@ class Evaluation:
         model = redact(str(self.content["model" if self.in_context else "learner"]))
         return Path(model).name if Path(model).is_absolute() else model
 
-    @property
-    def setting(self) -> str:
-        """What was measured, in a few words."""
-        return f"in context, {self.content['scoring']}" if self.in_context else "as training data"
+    def setting(self, entry: dict[str, Any]) -> str:
+        """How the sets of an aggregate were used, in a few words."""
+        if not self.in_context:
+            return "as training data"
+        rounds = entry.get("rounds")
+        shown = f", {rounds} rounds" if rounds != entry["dpc"] else ""
+        return f"in context, {self.content['scoring']}{shown}"
 
 
-def read_evaluation(source: str | Path, spec: TaskSpec) -> Evaluation:
+def read_evaluation(source: str | Path, sets: DistilledDirectory) -> Evaluation:
     """
     Reads what `evaluate-icl` or `evaluate-learner` wrote.
 
     Args:
         source: Its directory, or `results.json`.
-        spec: The task of the sets that are published.
+        sets: The sets that it has to be of.
 
     Raises:
-        UserError: it is not there or no such file, is of another task, or is of rows that are not distilled.
+        UserError: it is not there, is no such file, or is of other rows.
     """
     path = Path(source).expanduser()
     path = path / RESULTS_FILE if path.is_dir() else path
@@ -67,16 +72,70 @@ def read_evaluation(source: str | Path, spec: TaskSpec) -> Evaluation:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"cannot read the results in '{path}': {' '.join(str(error).split())}") from error
-    rows = content.get("aggregates") if isinstance(content, dict) else None
-    shown = {"scoring", "demonstrations"} if rows and "model" in content else {"learner", "training_rows"}
-    if not rows or not {"task", "label_names", "split", *shown} <= set(content):
-        raise UserError(f"'{path}' is not the result of `evaluate-icl` or `evaluate-learner`")
-    if tuple(content["label_names"]) != spec.label_names:
-        raise UserError(f"'{path}' is of the task '{content['task']}', whose labels are not those of '{spec.name}'")
+    return as_evaluation(content, sets, f"'{path}'")
+
+
+def as_evaluation(content: Any, sets: DistilledDirectory, what: str) -> Evaluation:
+    """
+    Returns the content of `results.json` as an evaluation of `sets`.
+
+    Raises:
+        UserError: it is something else, or of other rows; `what` names it.
+    """
+    if not _is_whole(content):
+        raise UserError(f"{what} is not the result of `evaluate-icl` or `evaluate-learner`")
+    if tuple(content["label_names"]) != sets.spec.label_names:
+        raise UserError(f"{what} is of the task '{content['task']}', whose labels are not those of '{sets.spec.name}'")
+    measured = content["distilled_sets"]
+    if not measured:
+        rows = content.get("demonstrations") or content.get("training_rows")
+        raise UserError(f"{what} is of '{rows}' rows, not of distilled sets")
+    for config, numbers in measured.items():
+        if config not in sets.configs:
+            raise UserError(f"{what} has results of {config}, which '{sets.path}' does not have")
+        ours = {str(k): set_fingerprint((r.texts, r.label) for r in rows) for k, rows in sets.sets(config).items()}
+        if not numbers.items() <= ours.items():
+            raise UserError(f"{what} is of other sets of {config} than those in '{sets.path}'; evaluate these")
+    for entry in content["aggregates"]:
+        if f"dpc_{entry['dpc']}" not in measured:
+            raise UserError(f"{what} has demonstrations that fill the context; a card shows whole sets")
     kind = "icl" if "model" in content else "learner"
-    name = Path(redact(str(content.get("model") or content["learner"]))).name
+    name = Path(redact(str(content["model" if kind == "icl" else "learner"]))).name
     safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in name).strip(".") or "model"
     return Evaluation(f"{kind}_{safe}.json", content)
+
+
+def _is_whole(content: Any) -> bool:
+    """Whether it has everything that a card reads, in the right types."""
+    if not isinstance(content, dict):
+        return False
+    texts = ("task", "split", *(("model", "scoring") if "model" in content else ("learner",)))
+    sets, names, rows = (content.get(key) for key in ("distilled_sets", "label_names", "aggregates"))
+    return (
+        all(isinstance(content.get(key), str) for key in texts)
+        and isinstance(names, list)
+        and (sets is None or _is_mapping_of(sets, dict))
+        and isinstance(rows, list)
+        and len(rows) > 0
+        and all(_is_row(row) for row in rows)
+        and "distilled_sets" in content
+    )
+
+
+def _is_mapping_of(value: Any, kind: type) -> bool:
+    return isinstance(value, dict) and all(isinstance(item, kind) for item in value.values())
+
+
+def _is_row(row: Any) -> bool:
+    if not isinstance(row, dict) or not all(isinstance(row.get(k), int) for k in ("dpc", "num_sets", "num_queries")):
+        return False
+    values = [row[kind] for kind in _KINDS if row.get(kind) is not None]
+    return bool(values) and all(_is_mapping_of(value, (int, float)) and _is_finite(value) for value in values)
+
+
+def _is_finite(value: dict[str, float]) -> bool:
+    needed = [value.get("mean"), *(value[key] for key in ("low", "high") if key in value)]
+    return all(number is not None and math.isfinite(number) for number in needed)
 
 
 def results_table(evaluations: Sequence[Evaluation]) -> str:
@@ -84,8 +143,8 @@ def results_table(evaluations: Sequence[Evaluation]) -> str:
     rows = []
     for evaluation in evaluations:
         for entry in evaluation.content["aggregates"]:
-            cells = [code(evaluation.model), evaluation.setting, f"`dpc_{entry['dpc']}`", evaluation.content["split"]]
-            cells += [entry["num_sets"], entry["num_queries"]]
+            cells = [code(evaluation.model), escape_markdown(evaluation.setting(entry)), f"`dpc_{entry['dpc']}`"]
+            cells += [escape_markdown(evaluation.content["split"]), entry["num_sets"], entry["num_queries"]]
             rows.append([*cells, *(_percent(entry.get(kind)) for kind in _KINDS)])
     return table(["model", "used", "configuration", "split", "sets", "queries", *_KINDS.values()], rows)
 
@@ -99,7 +158,7 @@ def _percent(value: dict[str, float] | None) -> str:
 
 def eval_results(evaluations: Sequence[Evaluation], spec: TaskSpec) -> list[EvalResult]:
     """
-    Returns the results as the Hub's structured evaluation results (`model-index`): an accuracy in [0, 1] for each
+    Returns the results in the Hub's structure of evaluation results (`model-index`): an accuracy in [0, 1] for each
     configuration and kind of prediction, with its interval among the arguments of the metric.
     """
     found = []
@@ -107,10 +166,11 @@ def eval_results(evaluations: Sequence[Evaluation], spec: TaskSpec) -> list[Eval
         for entry in evaluation.content["aggregates"]:
             for kind, name in _KINDS.items():
                 value = entry.get(kind)
-                if value is None or not math.isfinite(value["mean"]):
+                if value is None:
                     continue
                 arguments = {key: value[key] for key in ("low", "high") if key in value}
-                arguments |= {"sets": entry["num_sets"], "queries": entry["num_queries"], "confidence": 0.95}
+                arguments |= {key: entry[key] for key in ("rounds", "num_sets", "num_queries") if key in entry}
+                setting = evaluation.setting(entry)
                 found.append(
                     EvalResult(
                         task_type="text-classification",
@@ -120,9 +180,9 @@ def eval_results(evaluations: Sequence[Evaluation], spec: TaskSpec) -> list[Eval
                         dataset_config=spec.hub_config,
                         dataset_split=evaluation.content["split"],
                         metric_type="accuracy",
-                        metric_name=f"{name}, dpc_{entry['dpc']}, {evaluation.setting}, {evaluation.model}",
+                        metric_name=f"{name}, dpc_{entry['dpc']}, {setting}, {evaluation.model}",
                         metric_value=round(value["mean"], 6),
-                        metric_args=arguments,
+                        metric_args=arguments | {"confidence": 0.95},
                     )
                 )
     return found

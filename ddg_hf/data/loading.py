@@ -16,7 +16,6 @@ from datasets import Dataset, DatasetDict, load_dataset
 from datasets.exceptions import DatasetsError
 
 from ..errors import UserError
-from ..formats.reading import open_source
 from .checks import (
     carried_label_names,
     check_columns,
@@ -161,11 +160,15 @@ def _files_by_split(folder: Path) -> dict[str, Path]:
     return splits
 
 
-def read_file(file: Path, text_columns: tuple[str, ...], required: tuple[str, ...] = ()) -> Dataset:
+def read_file(
+    file: Path, text_columns: tuple[str, ...], required: tuple[str, ...] = (), optional: tuple[str, ...] = ()
+) -> Dataset:
     """
-    Reads one file; of JSON the `required` columns, or all. Each split is read by itself, so that differing label names
-    are seen and not cast away.
+    Reads one file; of JSON the `required` columns and those of `optional` that it has, or all if none is named. Each
+    split is read by itself, so that differing label names are seen and not cast away.
     """
+    from ..formats.reading import open_source  # its modules import this package
+
     suffix = file.suffix.lower()
     if suffix in _FILE_TYPES and not file.stat().st_size:
         raise UserError(f"'{file}' is empty.")
@@ -188,7 +191,7 @@ def read_file(file: Path, text_columns: tuple[str, ...], required: tuple[str, ..
             return load_dataset("parquet", data_files={"train": str(file)}, split="train")
         if suffix in _FILE_TYPES:
             # Not `load_dataset`: Arrow's own reader ends the process where the first value is null.
-            source = open_source(file, required or None)
+            source = open_source(file, (*required, *optional) or None)
             check_columns(Dataset(pa.table({name: [] for name in source.found})), required, "train")
             return Dataset(pa.Table.from_batches(source.batches(), source.schema))
     except (OSError, ValueError, RuntimeError, DatasetsError, pa.ArrowException) as error:

@@ -1,6 +1,9 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """Rows of a loaded data set as plain Python: one tuple of texts per row, and label ids."""
 
+import hashlib
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from datasets import Dataset, DatasetDict
@@ -28,3 +31,9 @@ def rows_and_labels(dataset: Dataset, spec: TaskSpec) -> tuple[list[tuple[str, .
 def fingerprints(dataset: DatasetDict) -> dict[str, str]:
     """SHA-256 of the content of each split."""
     return {split: fingerprint(rows) for split, rows in dataset.items()}
+
+
+def set_fingerprint(rows: Iterable[tuple[tuple[str, ...], int]]) -> str:
+    """SHA-256 of a set of rows (texts, label id), whatever the order of the rows and of the text columns."""
+    lines = sorted(json.dumps([sorted(texts), int(label)]) for texts, label in rows)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

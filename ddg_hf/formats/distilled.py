@@ -2,19 +2,21 @@
 """Distilled sets as files: a dataset directory of Parquet with a card."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..cards.dataset_card import CARD_FILE, dataset_card, distilled_features
+from ..cards.card import CARD_FILE
+from ..cards.dataset_card import dataset_card, distilled_features, read_local_card
 from ..data.rows import DistilledRow
 from ..data.tasks import TaskSpec
+from ..evaluation.results import atomic_file
 from ..provenance import METADATA_FILE, write_json
 from ..quality import CHECKS_FILE, checks_markdown
-from .directory import DistilledDirectory, open_distilled
+from .directory import open_distilled
 
 
 def distilled_table(rows: Sequence[DistilledRow], spec: TaskSpec) -> pa.Table:
@@ -29,15 +31,10 @@ def distilled_table(rows: Sequence[DistilledRow], spec: TaskSpec) -> pa.Table:
 
 
 def write_distilled(
-    directory: Path,
-    sets: dict[int, list[DistilledRow]],
-    spec: TaskSpec,
-    metadata: dict[str, Any],
-    check: Callable[[DistilledDirectory], dict[str, Any]] | None = None,
+    directory: Path, sets: dict[int, list[DistilledRow]], spec: TaskSpec, metadata: dict[str, Any]
 ) -> None:
     """
-    Writes `dpc_<n>/train.parquet` for each n, `README.md` (the dataset card), `metadata.json`, and `checks.json` if
-    the sets are checked.
+    Writes `dpc_<n>/train.parquet` for each n, `README.md` (the dataset card) and `metadata.json`.
 
     `load_dataset(directory, "dpc_<n>")` then loads the rows with their label names.
 
@@ -46,7 +43,6 @@ def write_distilled(
         sets (`dict[int, list[DistilledRow]]`): rows of all sets by rows per class.
         spec (`TaskSpec`): columns and label names.
         metadata (`dict`): what `metadata.json` holds; see [`~ddg_hf.provenance.run_metadata`].
-        check (`Callable`, *optional*): checks the sets ([`~ddg_hf.quality.run_checks`]); its report is in the card.
     """
     for n, rows in sets.items():
         path = directory / f"dpc_{n}" / "train.parquet"
@@ -54,9 +50,18 @@ def write_distilled(
         # Not Dataset.to_parquet, which does not take a compression.
         pq.write_table(distilled_table(rows, spec), path, compression="zstd")
     write_json(directory / METADATA_FILE, metadata)
-    opened, report = open_distilled(directory), None
-    if check is not None:
-        checks = check(opened)
-        write_json(directory / CHECKS_FILE, checks)
-        report = checks_markdown(checks)
-    (directory / CARD_FILE).write_text(dataset_card(opened, checks=report), encoding="utf-8")
+    (directory / CARD_FILE).write_text(str(dataset_card(open_distilled(directory))), encoding="utf-8")
+
+
+def write_checks(directory: Path, checks: dict[str, Any]) -> None:
+    """
+    Writes the report of [`~ddg_hf.quality.run_checks`] into a directory of distilled sets, and into its card.
+
+    Raises:
+        UserError: the card in the directory cannot be read.
+    """
+    write_json(directory / CHECKS_FILE, checks)
+    local = read_local_card(directory)
+    card = dataset_card(open_distilled(directory), checks=checks_markdown(checks), local=local)
+    with atomic_file(directory / CARD_FILE) as temporary:
+        temporary.write_text(str(card), encoding="utf-8")

@@ -56,6 +56,16 @@ def check_repo_id(repo_id: str) -> str:
     return repo_id
 
 
+def needed_token() -> str:
+    """Returns the token of `hf auth login` or `HF_TOKEN`. Raises `UserError` if there is none, or it is none."""
+    token = get_token()
+    if token is None:
+        raise UserError("you are not logged in to the Hub: use `hf auth login` or set HF_TOKEN")
+    if not token.isascii():
+        raise UserError("your token of the Hub has characters that no token has; copy it again")
+    return token
+
+
 def check_no_token(files: dict[str, bytes], token: str | None = None) -> None:
     """Raises `UserError` if a file that is to be published contains the token that publishes it."""
     token = token or get_token()

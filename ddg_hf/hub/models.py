@@ -2,22 +2,30 @@
 """Publishes a generator as a model repository, in one commit."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, HfApi, ModelCard
-from huggingface_hub.errors import RevisionNotFoundError
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+from huggingface_hub.errors import HFValidationError, RevisionNotFoundError
+from huggingface_hub.utils import validate_repo_id
 
-from ..cards.dataset_card import CARD_FILE
-from ..cards.text import read_card
-from ..evaluation.results import dump_readable
+from ..cards.card import CARD_FILE, Card, read_card
+from ..errors import UserError
 from ..provenance import METADATA_FILE, published_record
 from .connection import check_no_token, commit_whole, with_retries
+from .files import download
 
-# What a model consists of. No optimizer states and no pickled files.
-_SUFFIXES = (".safetensors", ".json", ".jinja", ".txt", ".model", ".vocab")
-# Records of this machine, or of other runs in the directory.
-_NOT_PUBLISHED = ("manifest.json", "accumulators_", "stored_trajectories")
+# What a generator consists of. Nothing else of a directory is published.
+_WEIGHTS = re.compile(
+    r"(model|adapter_model)(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json|adapter_config\.json"
+)
+_OTHERS = re.compile(
+    r"config\.json|generation_config\.json|generator_format\.json|trainer_state\.json|metadata\.json"
+    r"|tokenizer\.json|tokenizer\.model|spiece\.model|sentencepiece\.bpe\.model|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json"
+    r"|vocab\.(json|txt)|merges\.txt|chat_template\.jinja"
+)
+_RECORDS = (METADATA_FILE, "trainer_state.json")
 
 
 def make_repository(repo_id: str, private: bool | None, token: str | None) -> str:
@@ -25,8 +33,14 @@ def make_repository(repo_id: str, private: bool | None, token: str | None) -> st
     Makes a model repository if there is none, and returns its whole id: `name` becomes `user/name`.
 
     Raises:
-        UserError: no token, or the Hub refuses or cannot be reached.
+        UserError: no name of a repository, no token, or the Hub refuses or cannot be reached.
     """
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise UserError(f"--hub_model_id '{repo_id}' is no name of a repository; it has the form user/name") from error
+    if token is None and get_token() is None:
+        raise UserError("--push_to_hub needs a token of the Hub: use `hf auth login` or set HF_TOKEN")
     api = HfApi(library_name="ddg_hf", token=token)
     return with_retries(
         lambda: api.create_repo(repo_id, private=private, exist_ok=True).repo_id, f"make the repository '{repo_id}'"
@@ -36,20 +50,21 @@ def make_repository(repo_id: str, private: bool | None, token: str | None) -> st
 def publish_model(
     folder: str | Path,
     repo_id: str,
-    make_card: Callable[[ModelCard | None], str],
+    make_card: Callable[[Card | None], Card],
     *,
     revision: str | None = None,
     message: str = "Generator",
     token: str | None = None,
 ) -> str:
     """
-    Publishes the model files of a directory, its record and a card, in one commit on top of the newest one.
+    Publishes the model files of a directory, its record and a card, in one commit on top of the newest one. Weights
+    that are published and no longer in the directory are removed; other files stay.
 
     Args:
         folder: A saved generator.
         repo_id: `user/name`, which exists.
         make_card: Makes the card from the one that is published already, if there is one.
-        revision: Branch; `main` by default.
+        revision: Branch, made if there is none; `main` by default.
         message: First line of the commit message.
         token: By default that of `hf auth login` or `HF_TOKEN`.
 
@@ -57,37 +72,43 @@ def publish_model(
         Address of the commit.
 
     Raises:
-        UserError: the Hub refuses or cannot be reached, or the published card cannot be read.
+        UserError: the Hub refuses or cannot be reached, the published card cannot be read, or a file contains the
+            token.
     """
     api = HfApi(library_name="ddg_hf", token=token)
-    files = sorted(
-        path
-        for path in Path(folder).iterdir()
-        if path.is_file() and path.suffix in _SUFFIXES and not path.name.startswith((".", *_NOT_PUBLISHED))
-    )
+    files = {
+        path.name: path
+        for path in sorted(Path(folder).iterdir())
+        if (_WEIGHTS.fullmatch(path.name) or _OTHERS.fullmatch(path.name)) and path.is_file() and not path.is_symlink()
+    }
+    texts = {name: _text(path) for name, path in files.items() if not _WEIGHTS.fullmatch(name)}
 
     def publish() -> str:
         try:
-            info = api.repo_info(repo_id, revision=revision)
+            info = api.repo_info(repo_id, revision=revision, files_metadata=True)
         except RevisionNotFoundError:
             api.create_branch(repo_id, branch=str(revision), exist_ok=True)
-            info = api.repo_info(repo_id, revision=revision)
+            info = api.repo_info(repo_id, revision=revision, files_metadata=True)
+        siblings = {sibling.rfilename: sibling for sibling in info.siblings or ()}
         card = None
-        if any(sibling.rfilename == CARD_FILE for sibling in info.siblings or ()):
-            path = api.hf_hub_download(repo_id, CARD_FILE, revision=info.sha)
-            card = read_card(Path(path).read_text(encoding="utf-8-sig"), f"of '{repo_id}'", ModelCard)
-        texts = {CARD_FILE: make_card(card).encode()}
-        texts |= {file.name: _record(file) for file in files if file.name == METADATA_FILE}
-        check_no_token(texts, token)
-        content = {file.name: str(file) for file in files} | texts
+        if CARD_FILE in siblings:
+            path = download(api, repo_id, siblings[CARD_FILE], info.sha, repo_type="model")
+            card = read_card(path.read_bytes(), f"of '{repo_id}'")
+        content = {**texts, CARD_FILE: str(make_card(card)).encode()}
+        check_no_token(content, token)
+        content |= {name: str(path) for name, path in files.items() if name not in content}
         operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=data) for name, data in content.items()]
-        commit = commit_whole(
+        stale = [name for name in siblings if _WEIGHTS.fullmatch(name) and name not in content]
+        operations += [CommitOperationDelete(path_in_repo=name) for name in stale]
+        return commit_whole(
             api, repo_id, operations, commit_message=message, revision=revision, parent_commit=info.sha
-        )
-        return commit.commit_url
+        ).commit_url
 
     return with_retries(publish, f"publish '{repo_id}'")
 
 
-def _record(file: Path) -> bytes:
-    return dump_readable(published_record(json.loads(file.read_text(encoding="utf-8")))).encode()
+def _text(path: Path) -> bytes:
+    if path.name not in _RECORDS:
+        return path.read_bytes()
+    # As Trainer writes it: a gradient norm may be infinite.
+    return json.dumps(published_record(json.loads(path.read_text(encoding="utf-8"))), indent=2).encode()

@@ -1,9 +1,7 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """Fetches distilled sets from the Hub. Nothing but known files is taken, and no code is run."""
 
-import hashlib
 import json
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +10,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset
 from huggingface_hub import HfApi
+from huggingface_hub.hf_api import RepoSibling
 
 from ..errors import UserError, closest
-from ..formats.directory import CONFIG, open_distilled
+from ..formats.directory import open_distilled
 from ..provenance import METADATA_FILE, atomic_directory, write_json
-from .connection import TransferError, check_repo_id, with_retries
+from ..quality import CHECKS_FILE, is_current
+from .connection import check_repo_id, with_retries
+from .files import DATA, MAX_RECORD, RECORDS, data_files, download
 
-# Everything that is fetched. Other files of a repository are left alone, whatever they are called.
-_DATA = re.compile(r"(dpc_\d+)/train(-\d{5}-of-\d{5})?\.parquet")
-_RECORDS = re.compile(r"README\.md|metadata\.json|checks\.json|results/[\w-][\w.-]*\.json")
-_MAX_RECORD = 64 * 2**20  # bytes
+
+@dataclass(frozen=True)
+class _Listing:
+    """What a repository holds: its commit, the data files by configuration, records, and what is known of each."""
+
+    commit: str
+    data: dict[str, list[str]]
+    records: list[str]
+    siblings: dict[str, RepoSibling]
 
 
 def published_configs(repo_id: str, revision: str | None = None) -> list[str]:
@@ -34,16 +40,6 @@ def published_configs(repo_id: str, revision: str | None = None) -> list[str]:
     return list(_listing(repo_id, revision).data)
 
 
-@dataclass(frozen=True)
-class _Listing:
-    """What a repository holds: its commit, data files by configuration, records, and hashes by file."""
-
-    commit: str
-    data: dict[str, list[str]]
-    records: list[str]
-    hashes: dict[str, str]
-
-
 def _listing(repo_id: str, revision: str | None) -> _Listing:
     check_repo_id(repo_id)
     api = HfApi(library_name="ddg_hf")
@@ -51,22 +47,18 @@ def _listing(repo_id: str, revision: str | None) -> _Listing:
         lambda: api.repo_info(repo_id, repo_type="dataset", revision=revision, files_metadata=True),
         f"read '{repo_id}'" + (f" at '{revision}'" if revision else ""),
     )
-    data: dict[str, list[str]] = {}
-    records, hashes = [], {}
-    for sibling in sorted(info.siblings or (), key=lambda sibling: sibling.rfilename):
-        if match := _DATA.fullmatch(sibling.rfilename):
-            data.setdefault(match[1], []).append(sibling.rfilename)
-        elif _RECORDS.fullmatch(sibling.rfilename):
-            if (sibling.size or 0) > _MAX_RECORD:
-                raise UserError(
-                    f"'{sibling.rfilename}' of '{repo_id}' has {sibling.size} bytes, too many for a record"
-                )
-            records.append(sibling.rfilename)
-        hashes[sibling.rfilename] = sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
+    siblings = {sibling.rfilename: sibling for sibling in info.siblings or ()}
+    try:
+        data = data_files(siblings)
+    except UserError as error:
+        raise UserError(f"'{repo_id}' is not whole: {error}") from error
     if not data:
         raise UserError(f"'{repo_id}' holds no distilled sets: there is no dpc_<n>/train.parquet in it")
-    ordered = sorted(data, key=lambda name: int(CONFIG.fullmatch(name)[1]))
-    return _Listing(info.sha, {name: data[name] for name in ordered}, records, hashes)
+    records = sorted(name for name in siblings if RECORDS.fullmatch(name))
+    for name in records:
+        if (siblings[name].size or 0) > MAX_RECORD:
+            raise UserError(f"'{name}' of '{repo_id}' has {siblings[name].size} bytes, too many for a record")
+    return _Listing(info.sha, data, records, siblings)
 
 
 def fetch(repo_id: str, config: str | None = None, revision: str | None = None) -> tuple[str, dict[str, Path]]:
@@ -92,35 +84,10 @@ def fetch(repo_id: str, config: str | None = None, revision: str | None = None) 
     names = [*listing.records, *(name for found in chosen for name in found)]
     api = HfApi(library_name="ddg_hf")
 
-    def download() -> dict[str, Path]:
-        return {name: _download(api, repo_id, name, listing) for name in names}
+    def download_all() -> dict[str, Path]:
+        return {name: download(api, repo_id, listing.siblings[name], listing.commit) for name in names}
 
-    return listing.commit, with_retries(download, f"fetch '{repo_id}'")
-
-
-def _download(api: HfApi, repo_id: str, name: str, listing: _Listing) -> Path:
-    """The cached file, which has the hash that the Hub lists: the client compares sizes only."""
-    try:
-        path = Path(api.hf_hub_download(repo_id, name, repo_type="dataset", revision=listing.commit))
-    except OSError as error:
-        if type(error) is OSError and error.errno is None:  # how the client says that a file is too short
-            raise TransferError(f"'{name}' did not arrive whole") from error
-        raise
-    if not _has_hash(path, listing.hashes[name]):
-        path.resolve().unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
-        raise TransferError(f"'{name}' arrived damaged")
-    return path
-
-
-def _has_hash(path: Path, expected: str | None) -> bool:
-    """Whether a file has the SHA-256 or, of a small one, the Git hash that the Hub lists."""
-    content = path.read_bytes()
-    if expected is None:
-        return True
-    if len(expected) == 64:
-        return hashlib.sha256(content).hexdigest() == expected
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == expected
+    return listing.commit, with_retries(download_all, f"fetch '{repo_id}'")
 
 
 def pull_distilled(
@@ -128,37 +95,61 @@ def pull_distilled(
     directory: str | Path,
     config: str | None = None,
     revision: str | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """
     Fetches distilled sets into a directory like the one that was published. It is there whole or not at all.
 
     Args:
         repo_id: `user/name`.
-        directory: Where they go; a directory with distilled sets is replaced.
+        directory: Where they go.
         config: One configuration; by default all.
         revision: Branch, tag, commit or `refs/pr/<n>`; `main` by default.
+        overwrite: Replace distilled sets that are there. Nothing else is ever replaced.
 
     Returns:
         The directory.
 
     Raises:
-        UserError: as [`fetch`], or files that are no distilled sets ([`~ddg_hf.formats.directory.open_distilled`]).
+        UserError: as [`fetch`], files that are no distilled sets ([`~ddg_hf.formats.directory.open_distilled`]), or
+            something is there.
     """
     directory = Path(directory).expanduser()
+    _check_free(directory, overwrite)
     with atomic_directory(directory) as temporary:
         commit, files = fetch(repo_id, config, revision)
         for name, cached in files.items():
             path = temporary / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            if not _DATA.fullmatch(name):
+            if not DATA.fullmatch(name):
                 shutil.copyfile(cached, path)
-        for name in sorted({name.split("/")[0] for name in files if _DATA.fullmatch(name)}):
-            _one_file([path for key, path in files.items() if key.startswith(f"{name}/")], temporary / name)
+        for name, shards in data_files(files).items():
+            _one_file([files[shard] for shard in shards], temporary / name)
         record = temporary / METADATA_FILE
         metadata = _read_record(record, repo_id) if record.is_file() else {}
-        write_json(record, {**metadata, "pulled": {"repository": repo_id, "revision": revision, "commit": commit}})
-        open_distilled(temporary)
+        source = {"repository": repo_id, "config": config, "revision": revision, "commit": commit}
+        write_json(record, {**metadata, "pulled": source})
+        sets = open_distilled(temporary)
+        checks = temporary / CHECKS_FILE
+        if checks.is_file() and not is_current(_read_record(checks, repo_id), sets):
+            checks.unlink()  # of all configurations, where one was fetched, or of rows that are no longer there
     return directory
+
+
+def _check_free(directory: Path, overwrite: bool) -> None:
+    """Raises `UserError` unless a directory is free or holds distilled sets that may be replaced."""
+    if directory.exists() and not directory.is_dir():
+        raise UserError(f"'{directory}' is a file; give a directory")
+    if not directory.is_dir() or not any(directory.iterdir()):
+        return
+    if not overwrite:
+        raise UserError(f"'{directory}' is there already; pass --overwrite to replace the sets in it, or another name")
+    try:
+        open_distilled(directory)
+    except UserError as error:
+        raise UserError(
+            f"'{directory}' holds no distilled sets, and nothing else is replaced; give another"
+        ) from error
 
 
 def _one_file(shards: list[Path], folder: Path) -> None:
@@ -211,8 +202,8 @@ def load_demonstrations(
     else:
         config = config or published_configs(str(source), revision)[0]
         files = fetch(str(source), config, revision)[1]
-        paths = [path for name, path in files.items() if _DATA.fullmatch(name)]
+        paths = [path for name, path in files.items() if DATA.fullmatch(name)]
     try:
         return Dataset(pa.concat_tables([pq.read_table(path, partitioning=None) for path in paths]))
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
         raise UserError(f"cannot read {config} of '{source}': {' '.join(str(error).split())}") from error

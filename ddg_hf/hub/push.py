@@ -2,26 +2,31 @@
 """Publishes distilled sets as a dataset repository, in one commit."""
 
 import json
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetCard, HfApi, get_token
-from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+import pyarrow.compute as pc
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetCard, HfApi
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
-from ..cards.dataset_card import CARD_FILE, dataset_card, read_local_card
-from ..cards.results import Evaluation, read_evaluation
-from ..cards.text import read_card
+from ..cards.card import CARD_FILE, Card, read_card
+from ..cards.dataset_card import dataset_card, read_local_card
+from ..cards.results import Evaluation, as_evaluation, read_evaluation
 from ..errors import UserError
 from ..evaluation.results import atomic_file, dump_readable
 from ..formats.directory import DistilledDirectory, open_distilled
 from ..provenance import METADATA_FILE, published_record
 from ..quality import CHECKS_FILE, checks_markdown, is_current
-from .connection import check_no_token, check_repo_id, commit_whole, with_retries
+from .connection import check_no_token, check_repo_id, commit_whole, needed_token, with_retries
+from .files import DATA, MAX_RECORD, download
 
-# Files that a push may remove again: those of configurations that are no longer there.
-_OURS = re.compile(r"dpc_\d+/train\.parquet")
+logger = logging.getLogger(__name__)
+
+_RESULTS = re.compile(r"results/[\w-][\w.-]*\.json")
 
 
 @dataclass(frozen=True)
@@ -46,14 +51,16 @@ class Remote:
     What is published already.
 
     Attributes:
-        commit: Hash of the newest commit.
+        commit: Hash of the newest commit, `None` where there is no repository or no such branch yet.
         card: Its card, or `None`.
-        files: Paths of its files.
+        records: Content of `checks.json` and the results, as far as it is JSON.
+        names: Paths of all files.
     """
 
-    commit: str
-    card: DatasetCard | None = None
-    files: frozenset[str] = field(default_factory=frozenset)
+    commit: str | None = None
+    card: Card | None = None
+    records: dict[str, Any] = field(default_factory=dict)
+    names: frozenset[str] = frozenset()
 
 
 def push_distilled(
@@ -72,18 +79,19 @@ def push_distilled(
     Publishes the sets of a directory as the dataset repository `repo_id`, which is made if there is none.
 
     Everything goes up in one commit on top of the newest one, so that the repository is as it was or complete. Where
-    nothing has changed, nothing is done. Configurations that are no longer there are removed; other people's files
-    stay. The token is that of `hf auth login` or `HF_TOKEN`.
+    nothing has changed, nothing is done. Configurations that are no longer there are removed, and so are results and
+    checks of other rows; other people's files stay. The token is that of `hf auth login` or `HF_TOKEN`.
 
     Args:
         directory: What `ddg-hf generate`, `convert` or `pull` wrote.
         repo_id: `user/name`.
-        private: Whether a repository that is made now is private. One that is there stays what it is.
+        private: Whether a repository that is made now is private; otherwise it is what its owner makes by default.
         revision: Branch to publish on, made if there is none; `main` by default.
         create_pr: Open a pull request instead of changing the branch.
-        results: Directories of evaluations (or their `results.json`) that the card shows.
+        results: Directories of evaluations (or their `results.json`) that the card shows, beside those that were
+            published before and are of the same rows.
         license: License of the sets, for example `mit`; by default the one that the card has.
-        prefer_card: `local` or `hub`: whose text to keep where the card was edited in both places.
+        prefer_card: `local` or `hub`: whose part to keep where the card was edited in both places.
         commit_message: First line of the commit message.
 
     Returns:
@@ -94,26 +102,39 @@ def push_distilled(
             reached, or the card was edited in both places.
     """
     check_repo_id(repo_id)
+    if revision is not None and (revision.startswith("refs/") or re.fullmatch(r"[0-9a-f]{40}", revision)):
+        raise UserError(
+            f"--revision '{revision}' is no branch; to propose a change, open a pull request (--create_pr)"
+        )
     sets = open_distilled(directory)
-    evaluations = _evaluations(results, sets)
-    fixed = _files(sets, evaluations)
-    if get_token() is None:
-        raise UserError("you are not logged in to the Hub: use `hf auth login` or set HF_TOKEN")
+    given = [read_evaluation(source, sets) for source in results]
+    files = _files(sets)
+    local = read_local_card(sets.path)
+    token = needed_token()
+    _check_no_token_in_texts(sets, token)
     api = HfApi(library_name="ddg_hf")
     message = commit_message or f"Distilled sets: {', '.join(sets.configs)}"
-    checks = _checks_markdown(sets)
+    first: list[str | None] = []  # what was there before the first attempt
 
     def publish() -> Published:
-        remote = _remote(api, repo_id, revision, private, may_create=not create_pr)
-        card = dataset_card(
-            sets, evaluations, checks, repo_id, license, read_local_card(sets.path), remote.card, prefer_card
-        )
-        stale = [name for name in remote.files if _OURS.fullmatch(name) and name not in fixed]
-        content = {**fixed, CARD_FILE: card.encode()}
-        check_no_token(content)
+        remote = _remote(api, repo_id, revision)
+        first.append(remote.commit)
+        _check_whole(sets, repo_id, remote)
+        evaluations, records = _records(sets, given, remote)
+        content = {**files, **records}
+        checks = content.get(CHECKS_FILE)
+        report = checks_markdown(json.loads(checks)) if checks else None
+        card = dataset_card(sets, evaluations, report, repo_id, license, local, remote.card, prefer_card)
+        content[CARD_FILE] = str(card).encode()
+        check_no_token(content, token)
+        if remote.commit is None:
+            remote = _create(api, repo_id, revision, private, create_pr, card)
+        elif private and not api.repo_info(repo_id, repo_type="dataset").private:
+            raise UserError(f"'{repo_id}' is public, and --private is for new repositories; change it in its settings")
         # An addition cannot be used twice.
         operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=data) for name, data in content.items()]
-        operations += [CommitOperationDelete(path_in_repo=name) for name in stale]
+        stale = [name for name in remote.names if _is_ours(name) and name not in content]
+        operations += [CommitOperationDelete(path_in_repo=name) for name in sorted(stale)]
         info = commit_whole(
             api,
             repo_id,
@@ -124,88 +145,146 @@ def push_distilled(
             create_pr=create_pr,
             parent_commit=remote.commit,
         )
-        changed = info.oid != remote.commit
         if not create_pr:
             _keep_card(sets.path, card)
-        return Published(info.pr_url or info.commit_url, info.oid, changed)
+        return Published(info.pr_url or info.commit_url, info.oid, info.oid != first[0])
 
     return with_retries(publish, f"publish '{repo_id}'")
 
 
-def _evaluations(results: Sequence[str | Path], sets: DistilledDirectory) -> list[Evaluation]:
-    found = [read_evaluation(source, sets.spec) for source in results]
-    for source, evaluation in zip(results, found, strict=True):
-        for entry in evaluation.content["aggregates"]:
-            if f"dpc_{entry['dpc']}" not in sets.configs:
-                raise UserError(f"'{source}' has results of dpc_{entry['dpc']}, which '{sets.path}' does not have")
-    names = [evaluation.file for evaluation in found]
-    # Two evaluations of one model: with other queries, scoring or split.
-    return [
-        evaluation
-        if names.index(evaluation.file) == i
-        else Evaluation(f"{evaluation.file.removesuffix('.json')}_{i}.json", evaluation.content)
-        for i, evaluation in enumerate(found)
-    ]
+# ---- what is published ----
 
 
-def _files(sets: DistilledDirectory, evaluations: Sequence[Evaluation]) -> dict[str, bytes]:
-    """Content of every file but the card, by its path in the repository."""
+def _files(sets: DistilledDirectory) -> dict[str, bytes]:
+    """Content of the data, the record and the checks, by the path in the repository."""
     files = {f"{config}/train.parquet": (sets.path / config / "train.parquet").read_bytes() for config in sets.configs}
     if sets.metadata:
-        files[METADATA_FILE] = dump_readable(published_record(sets.metadata)).encode()
-    if (sets.path / CHECKS_FILE).is_file():
-        files[CHECKS_FILE] = (sets.path / CHECKS_FILE).read_bytes()
-    for evaluation in evaluations:
-        files[f"results/{evaluation.file}"] = dump_readable(published_record(evaluation.content)).encode()
+        files[METADATA_FILE] = _dump(sets.metadata, METADATA_FILE)
+    path = sets.path / CHECKS_FILE
+    if path.is_symlink():
+        raise UserError(f"'{path}' is a symbolic link, which is not followed; copy what it points to")
+    if path.is_file():
+        try:
+            checks = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise UserError(f"'{path}' is not JSON; remove it or run `ddg-hf check` again") from error
+        if not is_current(checks, sets):
+            raise UserError(f"'{path}' is of other rows; remove it or run `ddg-hf check` again")
+        files[CHECKS_FILE] = _dump(checks, CHECKS_FILE)
     return files
 
 
-def _checks_markdown(sets: DistilledDirectory) -> str | None:
-    """The report of `ddg-hf check` in the directory, or `None` if there is none."""
-    path = sets.path / CHECKS_FILE
-    if not path.is_file():
-        return None
+def _dump(content: Any, name: str) -> bytes:
     try:
-        checks = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"'{path}' is not JSON; remove it or run `ddg-hf check` again") from error
-    if not is_current(checks, sets):
-        raise UserError(f"'{path}' is of other rows; remove it or run `ddg-hf check` again")
-    return checks_markdown(checks)
+        return dump_readable(published_record(content)).encode()
+    except ValueError as error:
+        raise UserError(f"{name} has a number that is not finite, which JSON cannot hold; write null there") from error
 
 
-def _remote(api: HfApi, repo_id: str, revision: str | None, private: bool, may_create: bool) -> Remote:
-    """What is published, after making sure that repository and branch are there."""
+def _records(
+    sets: DistilledDirectory, given: Sequence[Evaluation], remote: Remote
+) -> tuple[list[Evaluation], dict[str, bytes]]:
+    """The evaluations that the card shows, and the files of these and of checks that are published still to hold."""
+    evaluations: dict[str, Evaluation] = {}
+    for evaluation in given:
+        name, number = evaluation.file, 2
+        while name in evaluations:  # of one model: with other queries, scoring or split
+            name = f"{evaluation.file.removesuffix('.json')}_{number}.json"
+            number += 1
+        evaluations[name] = evaluation
+    for path, content in remote.records.items():
+        name = path.removeprefix("results/")
+        if name not in evaluations and path != CHECKS_FILE:
+            try:
+                evaluations[name] = as_evaluation(content, sets, f"'{path}'")
+            except UserError:  # of rows that are no longer there: it goes with them
+                continue
+    files = {f"results/{name}": _dump(each.content, name) for name, each in evaluations.items()}
+    if not (sets.path / CHECKS_FILE).is_file() and is_current(remote.records.get(CHECKS_FILE, {}), sets):
+        files[CHECKS_FILE] = _dump(remote.records[CHECKS_FILE], CHECKS_FILE)
+    return list(evaluations.values()), files
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a push may remove a file again: data of a configuration, checks, results."""
+    return bool(DATA.fullmatch(name) or _RESULTS.fullmatch(name)) or name == CHECKS_FILE
+
+
+def _check_no_token_in_texts(sets: DistilledDirectory, token: str) -> None:
+    """What is compressed in a Parquet file cannot be seen in its bytes."""
+    for config in sets.configs:
+        for column in sets.spec.text_columns:
+            if pc.any(pc.match_substring(sets.table(config)[column], token)).as_py():
+                raise UserError(f"a text of {config} contains your token of the Hub: remove it before you publish")
+
+
+def _check_whole(sets: DistilledDirectory, repo_id: str, remote: Remote) -> None:
+    """Raises `UserError` if a push would remove what a pull has left out, or replace what is somebody else's."""
+    pulled = sets.metadata.get("pulled")
+    there = {match[1] for name in remote.names if (match := DATA.fullmatch(name))}
+    missing = there.difference(sets.configs)
+    if missing and isinstance(pulled, dict) and pulled.get("config") and pulled.get("repository") == repo_id:
+        raise UserError(
+            f"'{sets.path}' holds only {pulled['config']} of '{repo_id}'; pull all of it before you publish it there"
+        )
+    foreign = remote.card is None or not remote.card.written
+    if foreign and METADATA_FILE in remote.names and not there:
+        raise UserError(f"'{repo_id}' has another kind of {METADATA_FILE}, which would be replaced; use another name")
+
+
+# ---- the repository ----
+
+
+def _remote(api: HfApi, repo_id: str, revision: str | None) -> Remote:
+    """What is published on a branch."""
     try:
-        info = api.repo_info(repo_id, repo_type="dataset", revision=revision)
-    except RevisionNotFoundError:
-        if not may_create:
-            raise
-        api.create_branch(repo_id, repo_type="dataset", branch=str(revision), exist_ok=True)
-        info = api.repo_info(repo_id, repo_type="dataset", revision=revision)
-    except RepositoryNotFoundError:
-        if not may_create:
-            raise
-        api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
-        if revision not in (None, "main"):
-            api.create_branch(repo_id, repo_type="dataset", branch=revision, exist_ok=True)
-        info = api.repo_info(repo_id, repo_type="dataset", revision=revision)
-    files = frozenset(sibling.rfilename for sibling in info.siblings or ())
-    card = None
-    if CARD_FILE in files:
-        # Of this very commit: the commit is made on top of it.
-        path = api.hf_hub_download(repo_id, CARD_FILE, repo_type="dataset", revision=info.sha)
-        try:
-            content = Path(path).read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise UserError(f"README.md of '{repo_id}' is not UTF-8 text; mend or remove it there") from error
-        card = read_card(content, f"of '{repo_id}'")
-    return Remote(info.sha, card, files)
+        info = api.repo_info(repo_id, repo_type="dataset", revision=revision, files_metadata=True)
+    except (RepositoryNotFoundError, RevisionNotFoundError):
+        return Remote()
+    if revision not in (None, "main"):
+        branches = [ref.name for ref in api.list_repo_refs(repo_id, repo_type="dataset").branches]
+        if revision not in branches:
+            raise UserError(f"'{revision}' of '{repo_id}' is no branch (a tag?); publish on a branch")
+    siblings = {sibling.rfilename: sibling for sibling in info.siblings or ()}
+
+    def content(name: str) -> bytes:
+        if (siblings[name].size or 0) > MAX_RECORD:
+            raise UserError(f"'{name}' of '{repo_id}' has {siblings[name].size} bytes, too many for a record")
+        return download(api, repo_id, siblings[name], info.sha).read_bytes()
+
+    card = read_card(content(CARD_FILE), f"of '{repo_id}'") if CARD_FILE in siblings else None
+    records = {}
+    for name in siblings:
+        if name == CHECKS_FILE or _RESULTS.fullmatch(name):
+            try:
+                records[name] = json.loads(content(name))
+            except (ValueError, RecursionError):
+                continue  # not ours to read: it goes
+    return Remote(info.sha, card, records, frozenset(siblings))
 
 
-def _keep_card(directory: Path, card: str) -> None:
+def _create(api: HfApi, repo_id: str, revision: str | None, private: bool, create_pr: bool, card: Card) -> Remote:
+    """Makes the repository or the branch, once it is known that the Hub takes the card."""
+    if create_pr:
+        api.repo_info(repo_id, repo_type="dataset", revision=revision)  # says what is missing
+    try:
+        DatasetCard(str(card)).validate()
+    except HfHubHTTPError:
+        raise
+    except ValueError as error:
+        raise UserError(f"the Hub does not take the card: {' '.join(str(error).split())}") from error
+    api.create_repo(repo_id, repo_type="dataset", private=private or None, exist_ok=True)
+    if revision not in (None, "main"):
+        api.create_branch(repo_id, repo_type="dataset", branch=revision, exist_ok=True)
+    return _remote(api, repo_id, revision)
+
+
+def _keep_card(directory: Path, card: Card) -> None:
     """Writes the published card into the directory, so that later edits, here or there, are seen as such."""
-    path = directory / CARD_FILE
-    if not path.is_file() or path.read_text(encoding="utf-8-sig") != card:
-        with atomic_file(path) as temporary:
-            temporary.write_text(card, encoding="utf-8")
+    path, content = directory / CARD_FILE, str(card).encode()
+    try:
+        if not path.is_file() or path.read_bytes() != content:
+            with atomic_file(path) as temporary:
+                temporary.write_bytes(content)
+    except OSError as error:
+        logger.warning("'%s' could not be brought up to what is published: %s", path, error.strerror or error)

@@ -5,13 +5,13 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi, ModelCard
+from accelerate.utils import broadcast_object_list
+from huggingface_hub import HfApi
 from transformers import Trainer
 from transformers.trainer_utils import HubStrategy
 
-from ..cards.dataset_card import CARD_FILE
+from ..cards.card import CARD_FILE, Card, read_card
 from ..cards.model_card import model_card
-from ..cards.text import read_card
 from ..errors import UserError
 from ..evaluation.results import atomic_file
 from ..hub.connection import with_retries
@@ -36,27 +36,44 @@ class PublishingTrainer(Trainer):
     record: dict[str, Any] | None = None
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
-        """Makes the repository, so that a missing token is found before the training. Raises `UserError`."""
-        if not self.is_world_process_zero():
-            return
+        """
+        Makes the repository, so that a missing token is found before the training.
+
+        Raises:
+            UserError: on all processes, if the Hub refuses or cannot be reached.
+        """
         name = self.args.hub_model_id or Path(self.args.output_dir).absolute().name
         private = private if private is not None else self.args.hub_private_repo
-        self.hub_model_id = make_repository(name, private, token or self.args.hub_token)
+        result: list[str | None] = [None, None]  # the repository, what went wrong
+        if self.is_world_process_zero():
+            try:
+                result[0] = make_repository(name, private, token or self.args.hub_token)
+            except UserError as error:
+                result[1] = str(error)
+        if self.args.world_size > 1:
+            broadcast_object_list(result)
+        if result[1] is not None:
+            raise UserError(result[1])
+        self.hub_model_id = result[0]
         self.push_in_progress = None
 
-    def create_model_card(
-        self, language: str | None = None, license: str | None = None, tags: str | list[str] | None = None, **kwargs
-    ) -> None:
-        """Writes the card, `README.md`, to the output directory; what was written into one by hand stays."""
+    def create_model_card(self, **kwargs) -> None:
+        """
+        Writes the card, `README.md`, to the output directory; what was written into one by hand stays.
+
+        Args:
+            kwargs: `tags`, `language`, `license`, `dataset` and `finetuned_from` as for Trainer; the rest of its
+                arguments say what the run knows itself, and are ignored.
+
+        Raises:
+            UserError: the card that is there cannot be read.
+        """
         if not self.is_world_process_zero():
             return
         path = Path(self.args.output_dir) / CARD_FILE
-        path.parent.mkdir(parents=True, exist_ok=True)
-        card = self._card(
-            None, language=language, license=license, tags=[tags] if isinstance(tags, str) else tags or []
-        )
+        card = self._card(self._local_card(), None, **kwargs)
         with atomic_file(path) as temporary:
-            temporary.write_text(card, encoding="utf-8")
+            temporary.write_text(str(card), encoding="utf-8")
 
     def push_to_hub(
         self,
@@ -97,45 +114,72 @@ class PublishingTrainer(Trainer):
         **kwargs,
     ) -> str | None:
         """[`push_to_hub`] of what is saved already."""
-        if not self.is_world_process_zero():
-            return None
         if self.hub_model_id is None:
             self.init_hf_repo(token, private)
-        self.create_model_card(**kwargs)
-        return publish_model(
+        if not self.is_world_process_zero():
+            return None
+        local = self._local_card()
+        address = publish_model(
             self.args.output_dir,
             self.hub_model_id,
-            lambda published: self._card(published, **kwargs),
+            lambda published: self._card(local, published, **kwargs),
             revision=revision or self.args.hub_revision,
             message=commit_message or "End of training",
             token=token or self.args.hub_token,
         )
+        self.create_model_card(**kwargs)
+        return address
 
-    def _card(self, published: ModelCard | None, **kwargs) -> str:
-        record = self.record or run_metadata(self.stage, [self.args])
+    def _local_card(self) -> Card | None:
         path = Path(self.args.output_dir) / CARD_FILE
-        local = None
-        if path.is_file():
-            local = read_card(path.read_text(encoding="utf-8-sig"), f"in '{path.parent}'", ModelCard)
+        if not path.is_file():
+            return None
+        try:
+            return read_card(path.read_bytes(), f"in '{path.parent}'")
+        except OSError as error:
+            raise UserError(f"cannot read '{path}': {error.strerror or error}") from error
+
+    def _card(self, local: Card | None, published: Card | None, **kwargs) -> Card:
+        record = self.record or run_metadata(self.stage, [self.args])
         name = getattr(self, "hub_model_id", None) or Path(self.args.output_dir).absolute().name
-        kwargs["tags"] = [*self._tag_names, *(kwargs.get("tags") or [])]
-        return model_card(record, self.state.log_history, name, local=local, published=published, **kwargs)
+        tags = kwargs.get("tags") or []
+        more = {
+            "tags": [*self._tag_names, *([tags] if isinstance(tags, str) else tags)],
+            "language": kwargs.get("language"),
+            "license": kwargs.get("license"),
+            "datasets": kwargs.get("dataset"),
+            "base_model": kwargs.get("finetuned_from"),
+        }
+        return model_card(record, self.state.log_history, name, local, published, **more)
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
         """Trainer calls it before the checkpoint is whole; see [`publish_checkpoint`]."""
 
     def publish_checkpoint(self, directory: Path) -> None:
         """
-        Publishes a whole checkpoint as `hub_strategy` says. A failure is a warning: the training goes on, and the next
-        checkpoint, or the end, publishes again.
+        Publishes a whole checkpoint as `hub_strategy` says, while the other processes wait. A failure is a warning:
+        the training goes on, and the next checkpoint, or the end, publishes again.
+
+        Adapters are not published by themselves: the end publishes the generator that they are merged into.
         """
         strategy = self.args.hub_strategy
         if not self.args.push_to_hub or strategy == HubStrategy.END or not self.is_world_process_zero():
             return
-        step, token, revision = self.state.global_step, self.args.hub_token, self.args.hub_revision
-        message = f"Training in progress, step {step}"
+        if (directory / "adapter_config.json").is_file():
+            logger.info("'%s' has adapters: they are published at the end, merged into the model", directory)
+            return
+        message = f"Training in progress, step {self.state.global_step}"
+        token, revision = self.args.hub_token, self.args.hub_revision
         try:
-            publish_model(directory, self.hub_model_id, self._card, revision=revision, message=message, token=token)
+            local = self._local_card()
+            publish_model(
+                directory,
+                self.hub_model_id,
+                lambda published: self._card(local, published),
+                revision=revision,
+                message=message,
+                token=token,
+            )
             if strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
                 folder = "last-checkpoint" if strategy == HubStrategy.CHECKPOINT else directory.name
                 api = HfApi(library_name="ddg_hf", token=token)
@@ -150,5 +194,5 @@ class PublishingTrainer(Trainer):
                     ),
                     f"publish '{self.hub_model_id}'",
                 )
-        except UserError as error:
-            logger.warning("%s; the training goes on", error)
+        except Exception as error:  # whatever it is, it must not end a training
+            logger.warning("a checkpoint was not published (%s); the training goes on", error)

@@ -52,6 +52,7 @@ def run_training(trainer, stage: str, arguments: list, **provenance) -> dict[str
     metrics, checkpoint = _on_main_process(trainer.processes, lambda: _where_to_start(output_dir, args))
     if metrics is not None:
         logger.warning("'%s' holds the finished run: nothing is left to train", output_dir)
+        _remember(trainer, output_dir)
         _publish(trainer)
         return metrics
     if args.should_save:
@@ -64,6 +65,7 @@ def run_training(trainer, stage: str, arguments: list, **provenance) -> dict[str
         metrics = trainer.evaluate()
     with writing(output_dir, output_dir, remove=False):
         _save_final(trainer, output_dir)
+        _write_card(trainer)
         if args.should_save:
             content = run_metadata(
                 stage,
@@ -79,21 +81,35 @@ def run_training(trainer, stage: str, arguments: list, **provenance) -> dict[str
     return metrics
 
 
+def _write_card(trainer) -> None:
+    """Writes the model card. What is trained is saved: a card that cannot be written must not take it away."""
+    try:
+        trainer.create_model_card()
+    except (UserError, OSError) as error:
+        logger.warning("no model card was written: %s", error)
+
+
 def _publish(trainer) -> None:
     """Publishes a finished run, if that is asked for. The run stays finished if it fails."""
-    if not trainer.args.push_to_hub or not trainer.is_world_process_zero():
+    if not trainer.args.push_to_hub:
         return
-    if not trainer.state.log_history:  # nothing was trained by this process
-        trainer.state.log_history = json.loads(Path(trainer.args.output_dir, STATE_FILE).read_text(encoding="utf-8"))[
-            "log_history"
-        ]
     try:
-        logger.info("published: %s", trainer.publish())
-    except UserError as error:
+        address = trainer.publish()
+    except (UserError, OSError) as error:
         raise UserError(
             f"the run in '{trainer.args.output_dir}' is finished and saved, but: {error}. The same command with "
             "--resume_from_checkpoint true publishes it again"
         ) from None
+    if address is not None:
+        logger.info("published: %s", address)
+
+
+def _remember(trainer, output_dir: Path) -> None:
+    """Gives the trainer what a finished run has recorded, for its card."""
+    trainer.record = json.loads((output_dir / METADATA_FILE).read_text(encoding="utf-8"))
+    state = output_dir / STATE_FILE
+    if state.is_file():
+        trainer.state.log_history = json.loads(state.read_text(encoding="utf-8"))["log_history"]
 
 
 # ---- the beginning ----
@@ -180,7 +196,6 @@ def _save_final(trainer, output_dir: Path) -> None:
     try:
         trainer.save_model(str(temporary), _internal_call=True)
         trainer.state.save_to_json(str(temporary / STATE_FILE))
-        trainer.create_model_card()
         for file in temporary.iterdir():
             if (output_dir / file.name).is_dir():
                 shutil.rmtree(output_dir / file.name)

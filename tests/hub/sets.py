@@ -4,9 +4,10 @@
 import json
 from pathlib import Path
 
+from ddg_hf.data.rows import DistilledRow, set_fingerprint
 from ddg_hf.data.tasks import get_task
+from ddg_hf.formats.directory import open_distilled
 from ddg_hf.formats.distilled import write_distilled
-from ddg_hf.generation import DistilledRow
 from ddg_hf.provenance import run_metadata
 
 SPEC = get_task("toy")
@@ -31,8 +32,10 @@ def write_sets(directory: Path, sizes=(1, 2), text: str = "the kettle is fine", 
     return directory
 
 
-def write_results(directory: Path, **changes) -> Path:
-    """A directory as `ddg-hf evaluate-icl` writes it, as far as a card reads it."""
+def write_results(directory: Path, sets: Path, **changes) -> Path:
+    """A directory as `ddg-hf evaluate-icl` writes it of the sets of two rows per class, as far as a card reads it."""
+    members = open_distilled(sets).sets("dpc_2")
+    fingerprints = {str(k): set_fingerprint((row.texts, row.label) for row in v) for k, v in members.items()}
     value = {"mean": 0.625, "sd": 0.01, "low": 0.5, "high": 0.75}
     entry = {"dpc": 2, "rounds": 2, "num_sets": 2, "num_queries": 40, "accuracy": value, "calibrated_accuracy": value}
     content = {
@@ -42,6 +45,7 @@ def write_results(directory: Path, **changes) -> Path:
         "model": "/home/somebody/models/tiny",
         "scoring": "likelihood",
         "demonstrations": "runs/toy",
+        "distilled_sets": {"dpc_2": fingerprints},
         "aggregates": [entry],
         **changes,
     }

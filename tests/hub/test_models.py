@@ -77,6 +77,89 @@ def test_a_distilled_generator_has_the_curve_and_its_origin(hub, pretrained, tmp
     assert "distill" in header["tags"] and "gradient_cosine" in metrics
 
 
+def test_adapters_are_published_merged(hub, pretrain):
+    """Of the checkpoints nothing: an adapter needs its base, which is a directory of this machine."""
+    options = ["--use_peft", "true", "--lora_r", "2", "--save_strategy", "steps", "--save_steps", "1"]
+    assert pretrain(*options) == 0
+    assert not [name for name in contents(hub) if "adapter" in name]
+    AutoModelForCausalLM.from_pretrained(MODEL)
+
+
+def test_only_what_a_model_consists_of_is_published(hub, pretrain, tmp_path):
+    directory = tmp_path / "pretrain"
+    directory.mkdir()
+    (directory / "client_secret.json").write_text("{}")
+    (directory / "notes.txt").write_text(f"token: {hub.token}")
+    (directory / "merges.txt").symlink_to(directory / "notes.txt")
+    assert pretrain("--save_strategy", "no") == 0
+    assert not {"client_secret.json", "notes.txt", "merges.txt"} & set(contents(hub))
+
+
+def test_weights_of_an_earlier_model_go(hub, pretrain):
+    assert pretrain("--save_strategy", "no") == 0
+    hub.put(MODEL, "adapter_model.safetensors", b"old", "model")
+    hub.put(MODEL, "model-00001-of-00002.safetensors", b"old", "model")
+    hub.put(MODEL, "notes.md", b"mine", "model")
+    assert pretrain("--save_strategy", "no", "--overwrite", "true") == 0
+    names = set(contents(hub))
+    assert "notes.md" in names and not {"adapter_model.safetensors", "model-00001-of-00002.safetensors"} & names
+
+
+@pytest.mark.parametrize("card", [b"---\na: &a [x]\nb: *a\n---\n", b"\xff\xfe"])
+def test_a_broken_card_does_not_take_the_model_away(hub, pretrain, tmp_path, caplog, card):
+    directory = tmp_path / "pretrain"
+    directory.mkdir()
+    (directory / "README.md").write_bytes(card)
+    assert pretrain("--save_strategy", "no") == 2
+    assert (directory / "model.safetensors").is_file() and (directory / "metadata.json").is_file()
+    assert "no model card was written" in caplog.text
+    (directory / "README.md").unlink()
+    assert pretrain("--save_strategy", "no", "--resume_from_checkpoint", "true") == 0
+    assert "model.safetensors" in contents(hub)
+
+
+def test_a_broken_card_on_the_hub_does_not_end_a_training(hub, pretrain, caplog):
+    assert pretrain("--save_strategy", "no") == 0
+    hub.put(MODEL, "README.md", b"\xff\xfe", "model")
+    assert pretrain("--save_strategy", "steps", "--save_steps", "1", "--overwrite", "true") == 2
+    assert "the training goes on" in caplog.text
+
+
+def test_text_that_was_edited_here_is_published_and_kept(hub, pretrain, tmp_path):
+    assert pretrain("--save_strategy", "no") == 0
+    path = tmp_path / "pretrain" / "README.md"
+    path.write_text(
+        path.read_text().replace("## Citation", "Mine.\n\n## Citation").replace("language: en", "language: de")
+    )
+    for _ in range(2):
+        assert pretrain("--save_strategy", "no", "--resume_from_checkpoint", "true") == 0
+        header, text = card_of(hub)
+        assert "Mine." in text and header["language"] == "de"
+
+
+def test_a_finished_run_is_published_as_it_was_made(hub, pretrain):
+    """Whatever the command that publishes it says."""
+    assert pretrain("--save_strategy", "no", "--learning_rate", "0.001") == 0
+    assert pretrain("--save_strategy", "no", "--resume_from_checkpoint", "true", "--learning_rate", "0.5") == 0
+    assert "| `learning_rate` | `0.001` |" in card_of(hub)[1]
+
+
+def test_arguments_of_trainer(hub, pretrained, tmp_path):
+    trainer = make_distillation_trainer(pretrained, tmp_path / "run", max_steps=1, hub_model_id="user/words")
+    trainer.train()
+    trainer.push_to_hub(
+        tags="mine", dataset="org/data", model_name="x", finetuned_from="org/base", tasks="a", license="mit"
+    )
+    header, _ = card_of(hub, "user/words")
+    assert "mine" in header["tags"] and header["datasets"] == "org/data" and header["license"] == "mit"
+
+
+@pytest.mark.parametrize("name", ["user/a b", "a/b/c"])
+def test_names_that_are_none(hub, pretrain, capsys, name):
+    assert pretrain("--hub_model_id", name) == 2
+    assert "is no name of a repository" in capsys.readouterr().err
+
+
 def test_push_to_hub_from_python(hub, pretrained, tmp_path):
     trainer = make_distillation_trainer(pretrained, tmp_path / "run", max_steps=1, hub_model_id="user/words")
     trainer.train()
@@ -123,7 +206,7 @@ def test_a_failed_end_keeps_the_run_and_is_repeated(hub, pretrain, tmp_path, cap
 
 
 @pytest.mark.parametrize(
-    ("token", "message"), [("", "cannot make the repository"), ("hf_wrong", "does not know your")]
+    ("token", "message"), [("", "--push_to_hub needs a token"), ("hf_wrong", "does not know your")]
 )
 def test_a_missing_token_is_found_before_the_training(hub, pretrain, tmp_path, capsys, monkeypatch, token, message):
     monkeypatch.setenv("HF_TOKEN", token) if token else monkeypatch.delenv("HF_TOKEN")

@@ -11,6 +11,7 @@ from huggingface_hub import HfApi
 from ddg_hf.errors import UserError
 from ddg_hf.formats.directory import open_distilled
 from ddg_hf.hub import load_demonstrations, pull_distilled, push_distilled
+from ddg_hf.quality import run_checks
 from tests.hub.sets import write_sets
 
 REPOSITORY = "user/toy-ddg"
@@ -130,11 +131,46 @@ def test_a_fault_that_stays_leaves_nothing(hub, published, tmp_path):
 
 def test_a_failed_pull_keeps_what_was_there(hub, published, tmp_path):
     target = pull_distilled(REPOSITORY, tmp_path / "pulled")
+    with pytest.raises(UserError, match="is there already; pass --overwrite"):
+        pull_distilled(REPOSITORY, target)
     before = {path: path.read_bytes() for path in target.rglob("*") if path.is_file()}
     hub.put(REPOSITORY, "dpc_2/train.parquet", b"PAR1 and no more", "dataset")
     with pytest.raises(UserError, match=r"cannot read .*dpc_2.train\.parquet"):
-        pull_distilled(REPOSITORY, target)
+        pull_distilled(REPOSITORY, target, overwrite=True)
     assert {path: path.read_bytes() for path in target.rglob("*") if path.is_file()} == before
+
+
+def test_nothing_but_sets_is_replaced(hub, published, tmp_path, monkeypatch):
+    """Not a run of another stage, and no directory that `~` leads to unnoticed."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "metadata.json").write_text('{"stage": "distill"}')
+    (run / "model.safetensors").write_bytes(b"weights")
+    for target in (run, "~/run"):
+        for overwrite in (False, True):
+            with pytest.raises(UserError, match="is there already|holds no distilled sets"):
+                pull_distilled(REPOSITORY, target, overwrite=overwrite)
+    assert (run / "model.safetensors").read_bytes() == b"weights"
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match="is a file"):
+        pull_distilled(REPOSITORY, tmp_path / "file")
+
+
+def test_shards_that_are_missing_are_noticed(hub, published, tmp_path):
+    load_dataset(str(published), "dpc_2", split="train").push_to_hub("user/s", "dpc_2", num_shards=3, data_dir="dpc_2")
+    HfApi().delete_file("dpc_2/train-00001-of-00003.parquet", "user/s", repo_type="dataset")
+    with pytest.raises(UserError, match="not whole: of dpc_2 there are 2 files"):
+        pull_distilled("user/s", tmp_path / "pulled")
+
+
+def test_a_partial_pull_drops_the_report_on_the_whole(hub, published, tmp_path):
+    (published / "checks.json").write_text(json.dumps(run_checks(open_distilled(published))))
+    push_distilled(published, REPOSITORY)
+    assert (pull_distilled(REPOSITORY, tmp_path / "all") / "checks.json").is_file()
+    part = pull_distilled(REPOSITORY, tmp_path / "part", config="dpc_1")
+    assert not (part / "checks.json").exists()
+    push_distilled(part, "user/part")
 
 
 # ---- repositories that mean harm ----
@@ -201,5 +237,6 @@ def test_a_directory_that_lacks_what_is_asked_for(tmp_path, options, message):
 def test_the_record_names_the_source(hub, published, tmp_path):
     pulled = pull_distilled(REPOSITORY, tmp_path / "pulled", revision="main")
     record = json.loads((pulled / "metadata.json").read_text())
-    assert record["pulled"] | {"commit": ""} == {"repository": REPOSITORY, "revision": "main", "commit": ""}
+    commit = hub.repository(REPOSITORY).head.oid
+    assert record["pulled"] == {"repository": REPOSITORY, "config": None, "revision": "main", "commit": commit}
     assert record["task"] == "toy"

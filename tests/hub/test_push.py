@@ -3,6 +3,8 @@
 
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from datasets import ClassLabel, load_dataset
@@ -11,11 +13,12 @@ from huggingface_hub import HfApi
 from ddg_hf.errors import UserError
 from ddg_hf.formats.directory import open_distilled
 from ddg_hf.formats.distilled import write_distilled
-from ddg_hf.hub import push_distilled
+from ddg_hf.hub import pull_distilled, push_distilled
 from ddg_hf.quality import run_checks
 from tests.hub.sets import SPEC, rows, write_results, write_sets
 
 REPOSITORY = "user/toy-ddg"
+COUNTS = {"dpc": 2, "num_sets": 2, "num_queries": 40}
 
 
 @pytest.fixture
@@ -62,7 +65,7 @@ def test_what_is_published_loads_with_rows_and_features(hub, directory):
 
 
 def test_the_header_describes_the_sets(hub, directory, tmp_path):
-    push_distilled(directory, REPOSITORY, results=[write_results(tmp_path / "icl")], license="mit")
+    push_distilled(directory, REPOSITORY, results=[write_results(tmp_path / "icl", directory)], license="mit")
     found = header(hub)
     assert found["license"] == "mit" and found["language"] == ["en"]
     assert found["task_categories"] == ["text-classification"] and found["task_ids"] == ["intent-classification"]
@@ -77,7 +80,7 @@ def test_the_header_describes_the_sets(hub, directory, tmp_path):
 
 
 def test_paths_and_secrets_of_this_machine_are_not_published(hub, directory, tmp_path):
-    push_distilled(directory, REPOSITORY, results=[write_results(tmp_path / "icl")])
+    push_distilled(directory, REPOSITORY, results=[write_results(tmp_path / "icl", directory)])
     everything = b"\n".join(hub.contents(REPOSITORY).values())
     assert b"/home/somebody" not in everything and str(tmp_path).encode() not in everything
     assert b"hf_abcdefghijkl" not in everything
@@ -104,42 +107,49 @@ def test_configurations_that_are_gone_are_removed_and_other_files_stay(hub, dire
 # ---- the card's text belongs to its user ----
 
 
-def edit(text: str) -> str:
-    return text.replace("## Limitations\n", "## Limitations\n\nNot for medical use.\n")
+def edit(text: str, words: str = "Not for medical use.") -> str:
+    return text.replace("## Limitations\n", f"## Limitations\n\n{words}\n")
 
 
-def test_an_edit_on_the_hub_survives(hub, directory, tmp_path):
-    push_distilled(directory, REPOSITORY, license="mit")
-    edited = edit(card_text(hub)).replace("license: mit", "license: cc-by-4.0").replace("- synthetic", "- mine")
-    hub.put(REPOSITORY, "README.md", edited.encode(), "dataset")
-    push_distilled(write_sets(tmp_path / "more", sizes=(1, 2, 4)), REPOSITORY)
-    assert "Not for medical use." in card_text(hub) and "`dpc_4`" in card_text(hub)
-    assert header(hub)["license"] == "cc-by-4.0" and {"mine", "ddg_hf"} <= set(header(hub)["tags"])
+def edit_on_hub(hub, **changes: str) -> None:
+    text = edit(card_text(hub))
+    for old, new in changes.items():
+        text = text.replace(f"{old}: {header(hub)[old]}", f"{old}: {new}")
+    hub.put(REPOSITORY, "README.md", text.encode(), "dataset")
 
 
-def test_an_edit_in_the_directory_survives(hub, directory):
-    push_distilled(directory, REPOSITORY)
+def edit_here(directory, words: str) -> None:
     path = directory / "README.md"
-    path.write_text(edit(path.read_text()))
-    push_distilled(directory, REPOSITORY)
+    path.write_text(edit(path.read_text(), words))
+
+
+@pytest.mark.parametrize("same_directory", [True, False])
+def test_an_edit_on_the_hub_survives(hub, directory, tmp_path, same_directory):
+    push_distilled(directory, REPOSITORY, license="mit")
+    edit_on_hub(hub, license="cc-by-4.0")
+    push_distilled(directory if same_directory else write_sets(tmp_path / "more", sizes=(1, 2, 4)), REPOSITORY)
     assert "Not for medical use." in card_text(hub)
-    # From another copy of the directory, which has not seen the edit.
-    write_distilled_again(directory)
+    assert header(hub)["license"] == "cc-by-4.0" and "ddg_hf" in header(hub)["tags"]
+
+
+def test_an_edit_in_the_directory_survives_everywhere(hub, directory, tmp_path):
     push_distilled(directory, REPOSITORY)
-    assert "Not for medical use." in card_text(hub) and "another kettle" not in card_text(hub)
-
-
-def write_distilled_again(directory):
-    for path in sorted(directory.rglob("*"), reverse=True):
-        path.unlink() if path.is_file() else path.rmdir()
-    write_sets(directory, text="another kettle")
+    edit_here(directory, "Mine.")
+    push_distilled(directory, REPOSITORY)
+    assert "Mine." in card_text(hub)
+    push_distilled(directory, "user/another")
+    assert "Mine." in card_text(hub, "user/another") and "Mine." in (directory / "README.md").read_text()
+    push_distilled(pull_distilled(REPOSITORY, tmp_path / "pulled"), "user/copy")
+    assert "Mine." in card_text(hub, "user/copy")
+    # From a directory that has not seen the edit.
+    push_distilled(write_sets(tmp_path / "fresh", text="another kettle"), REPOSITORY)
+    assert "Mine." in card_text(hub)
 
 
 def test_edits_in_both_places_need_a_choice(hub, directory):
     push_distilled(directory, REPOSITORY)
-    hub.put(REPOSITORY, "README.md", edit(card_text(hub)).encode(), "dataset")
-    path = directory / "README.md"
-    path.write_text(path.read_text().replace("## Citation", "Mine.\n\n## Citation"))
+    edit_on_hub(hub)
+    edit_here(directory, "Mine.")
     before = hub.repository(REPOSITORY).head.oid
     with pytest.raises(UserError, match="--card local or --card hub"):
         push_distilled(directory, REPOSITORY)
@@ -150,10 +160,25 @@ def test_edits_in_both_places_need_a_choice(hub, directory):
 
 def test_a_card_that_somebody_else_wrote_is_kept(hub, directory):
     HfApi().create_repo(REPOSITORY, repo_type="dataset")
-    hub.put(REPOSITORY, "README.md", b"# Mine\n\nAll about kettles.\n", "dataset")
+    theirs = (
+        b"---\nconfigs:\n- config_name: real\n  data_files: data/train.parquet\n---\n# Mine\n\nAll about kettles.\n"
+    )
+    hub.put(REPOSITORY, "README.md", theirs, "dataset")
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"text": ["a"]}), sink)
+    hub.put(REPOSITORY, "data/train.parquet", sink.getvalue().to_pybytes(), "dataset")
     push_distilled(directory, REPOSITORY)
     assert "All about kettles." in card_text(hub) and "How to load" in card_text(hub)
-    assert header(hub)["configs"]
+    assert [config["config_name"] for config in header(hub)["configs"]] == ["dpc_1", "dpc_2", "real"]
+    assert load_dataset(REPOSITORY, "real", split="train")["text"] == ["a"]
+    assert len(load_dataset(REPOSITORY, "dpc_1", split="train")) == 12
+
+
+def test_somebody_elses_record_is_not_replaced(hub, directory):
+    HfApi().create_repo(REPOSITORY, repo_type="dataset")
+    hub.put(REPOSITORY, "metadata.json", b'{"camera": "x"}', "dataset")
+    with pytest.raises(UserError, match="another kind of metadata.json"):
+        push_distilled(directory, REPOSITORY)
 
 
 @pytest.mark.parametrize(
@@ -161,10 +186,10 @@ def test_a_card_that_somebody_else_wrote_is_kept(hub, directory):
     [
         (b"---\na: &a [x, x]\nb: [*a, *a]\n---\n", "aliases"),
         (b"---\n: : :\n  - [\n---\n", "YAML of README.md"),
-        (b"---\n- a\n- b\n---\n", "YAML of README.md"),
+        (b"---\n- a\n- b\n---\n", "no mapping"),
         (b"---\nx: !!python/object/apply:os.system ['true']\n---\n", "YAML of README.md"),
         (b"\xff\xfe not text", "not UTF-8"),
-        (b"a" * (2**20 + 1), "characters"),
+        (b"a" * (2**20 + 1), "bytes"),
     ],
     ids=["aliases", "broken", "list", "code", "bytes", "long"],
 )
@@ -314,24 +339,62 @@ def test_waits_as_long_as_the_hub_asks(hub, directory, waits):
 
 
 def test_a_header_that_the_hub_refuses(hub, directory):
-    with pytest.raises(UserError, match="the Hub does not take the card: Invalid metadata in README.md"):
+    with pytest.raises(UserError, match="the Hub does not take the card: .*license"):
         push_distilled(directory, REPOSITORY, license="my own")
     assert not hub.writes
 
 
-def test_results_of_other_labels_are_refused(hub, directory, tmp_path):
-    other = write_results(tmp_path / "icl", task="sst2", label_names=["negative", "positive"])
-    with pytest.raises(UserError, match="'sst2', whose labels are not those of 'toy'"):
-        push_distilled(directory, REPOSITORY, results=[other])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"task": "sst2", "label_names": ["negative", "positive"]}, "'sst2', whose labels are not those of 'toy'"),
+        ({"distilled_sets": None, "demonstrations": "k_centers"}, "of 'k_centers' rows, not of distilled sets"),
+        ({"distilled_sets": {"dpc_2": {"0": "x"}}}, "of other sets of dpc_2"),
+        ({"distilled_sets": {"dpc_7": {"0": "x"}}}, "results of dpc_7, which"),
+        ({"aggregates": []}, "is not the result of"),
+        ({"aggregates": [{"dpc": 2}]}, "is not the result of"),
+        (
+            {"aggregates": [{"dpc": 2, "num_sets": 1, "num_queries": 1, "accuracy": {"mean": float("nan")}}]},
+            "is not the",
+        ),
+        ({"scoring": None}, "is not the result of"),
+        ({"split": 3}, "is not the result of"),
+    ],
+)
+def test_results_of_something_else_are_refused(hub, directory, tmp_path, changes, message):
+    results = write_results(tmp_path / "icl", directory, **changes)
+    with pytest.raises(UserError, match=message):
+        push_distilled(directory, REPOSITORY, results=[results])
     assert not hub.requests
 
 
-def test_results_of_other_sizes_are_refused(hub, directory, tmp_path):
-    results = write_results(tmp_path / "icl")
-    write_distilled_again(directory)
-    single = write_sets(tmp_path / "single", sizes=(1,))
-    with pytest.raises(UserError, match="dpc_2, which"):
-        push_distilled(single, REPOSITORY, results=[results])
+def test_results_stay_with_their_rows(hub, directory, tmp_path):
+    results = write_results(tmp_path / "icl", directory)
+    push_distilled(directory, REPOSITORY, results=[results])
+    push_distilled(directory, REPOSITORY, license="mit")
+    assert "62.5 [50.0, 75.0]" in card_text(hub) and "model-index" in header(hub)
+    other = write_sets(tmp_path / "other", text="another kettle")
+    push_distilled(other, REPOSITORY)
+    assert "62.5" not in card_text(hub) and "model-index" not in header(hub)
+    assert not [name for name in hub.contents(REPOSITORY) if name.startswith("results/")]
+
+
+def test_several_results_of_one_model(hub, directory, tmp_path):
+    first = write_results(tmp_path / "a", directory)
+    second = write_results(tmp_path / "b", directory, scoring="generate")
+    push_distilled(directory, REPOSITORY, results=[first, second])
+    assert {"results/icl_tiny.json", "results/icl_tiny_2.json"} <= set(hub.contents(REPOSITORY))
+    names = [metric["name"] for result in header(hub)["model-index"][0]["results"] for metric in result["metrics"]]
+    assert len(set(names)) == len(names) == 4
+
+
+def test_rounds_are_shown_where_they_are_not_all(hub, directory, tmp_path):
+    results = write_results(tmp_path / "icl", directory)
+    content = json.loads((results / "results.json").read_text())
+    content["aggregates"].append(content["aggregates"][0] | {"rounds": 1})
+    (results / "results.json").write_text(json.dumps(content))
+    push_distilled(directory, REPOSITORY, results=[results])
+    assert "| in context, likelihood, 1 rounds | `dpc_2` |" in card_text(hub)
 
 
 def test_the_report_of_the_checks_is_in_the_card(hub, directory):
@@ -349,6 +412,97 @@ def test_a_report_on_other_rows_is_refused(hub, directory, tmp_path):
     with pytest.raises(UserError, match=r"checks\.json' is not JSON"):
         push_distilled(directory, REPOSITORY)
     assert not hub.requests
+
+
+def test_checks_stay_with_their_rows(hub, directory, tmp_path):
+    push_distilled(directory, REPOSITORY)
+    (directory / "checks.json").write_text(json.dumps(run_checks(open_distilled(directory))))
+    push_distilled(directory, REPOSITORY)
+    (directory / "checks.json").unlink()
+    push_distilled(directory, REPOSITORY)
+    assert "a clean report is no proof" in card_text(hub)
+    push_distilled(write_sets(tmp_path / "other", text="another kettle"), REPOSITORY)
+    assert "a clean report is no proof" not in card_text(hub) and "checks.json" not in hub.contents(REPOSITORY)
+
+
+def test_more_columns_are_published_as_they_are(hub, directory):
+    path = directory / "dpc_1" / "train.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.append_column("weight", pa.array([1.0] * len(table))), path)
+    push_distilled(directory, REPOSITORY)
+    assert load_dataset(REPOSITORY, "dpc_1", split="train")["weight"] == [1.0] * 12
+
+
+@pytest.mark.parametrize("name", ["README.md", "metadata.json", "checks.json", "dpc_1/train.parquet"])
+def test_links_are_not_followed(hub, directory, tmp_path, name):
+    secret = tmp_path / "secret"
+    secret.write_bytes((directory / name).read_bytes() if (directory / name).exists() else b"{}")
+    (directory / name).unlink(missing_ok=True)
+    (directory / name).symlink_to(secret)
+    with pytest.raises(UserError, match="symbolic link"):
+        push_distilled(directory, REPOSITORY)
+    assert not hub.requests
+
+
+def test_a_token_in_a_text_is_found(hub, tmp_path):
+    with pytest.raises(UserError, match="a text of dpc_1 contains your token"):
+        push_distilled(write_sets(tmp_path / "sets", text=f"my token is {hub.token}"), REPOSITORY)
+    assert not hub.requests
+
+
+def test_what_cannot_be_published_makes_no_repository(hub, directory):
+    with pytest.raises(UserError, match="does not take the card"):
+        push_distilled(directory, REPOSITORY, license="my own", revision="v2")
+    assert not hub.log("POST", r"/api/repos/create|/branch/")
+
+
+def test_a_public_repository_is_not_published_to_as_a_private_one(hub, directory):
+    push_distilled(directory, REPOSITORY)
+    with pytest.raises(UserError, match="is public"):
+        push_distilled(directory, REPOSITORY, private=True)
+
+
+@pytest.mark.parametrize(
+    ("revision", "message"),
+    [("refs/pr/1", "is no branch"), ("0" * 40, "is no branch"), ("v1", "is no branch .a tag")],
+)
+def test_revisions_that_are_no_branches(hub, directory, revision, message):
+    push_distilled(directory, REPOSITORY)
+    HfApi().create_tag(REPOSITORY, tag="v1", repo_type="dataset")
+    with pytest.raises(UserError, match=message):
+        push_distilled(directory, REPOSITORY, revision=revision)
+
+
+def test_a_pull_request_needs_a_repository(hub, directory):
+    with pytest.raises(UserError, match="no such repository"):
+        push_distilled(directory, REPOSITORY, create_pr=True)
+
+
+def test_shards_give_way_to_the_file(hub, directory):
+    rows = load_dataset(str(directory), "dpc_2", split="train")
+    rows.push_to_hub(REPOSITORY, "dpc_2", num_shards=2, data_dir="dpc_2")
+    push_distilled(directory, REPOSITORY)
+    assert [name for name in hub.contents(REPOSITORY) if name.startswith("dpc_2/")] == ["dpc_2/train.parquet"]
+    assert load_dataset(REPOSITORY, "dpc_2", split="train").to_list() == rows.to_list()
+
+
+def test_a_partial_copy_does_not_remove_the_rest(hub, directory, tmp_path):
+    push_distilled(directory, REPOSITORY)
+    part = pull_distilled(REPOSITORY, tmp_path / "part", config="dpc_1")
+    with pytest.raises(UserError, match="holds only dpc_1 of 'user/toy-ddg'"):
+        push_distilled(part, REPOSITORY)
+    push_distilled(part, "user/part")
+    assert "dpc_2/train.parquet" in hub.contents(REPOSITORY)
+
+
+def test_a_damaged_answer_does_not_stay(hub, directory, tmp_path):
+    """The card of the Hub is needed for the merge; a damaged copy must not be believed, nor kept."""
+    push_distilled(directory, REPOSITORY)
+    for n, fault in enumerate((hub.faults.corrupt, lambda path: hub.faults.truncate(path, keep=50))):
+        hub.put(REPOSITORY, "README.md", edit(card_text(hub)).encode() + b"\n", "dataset")
+        fault(r"/resolve/.*/README\.md")
+        push_distilled(write_sets(tmp_path / f"more_{n}", sizes=(1, 2, 4 + n)), REPOSITORY)
+        assert "Not for medical use." in card_text(hub) and not hub.faults.pending
 
 
 def test_sets_without_a_record_are_published(hub, tmp_path):

@@ -21,7 +21,7 @@ def _no_waiting(monkeypatch, quick_retries):
 def test_the_token_appears_nowhere(hub, tmp_path):
     """Not in what is printed when all goes well or everything fails, nor in what is written or published."""
     directory = write_sets(tmp_path / "sets", note=hub.token)
-    results = write_results(tmp_path / "icl", model=hub.token)
+    results = write_results(tmp_path / "icl", directory, model=hub.token)
     command = [sys.executable, "-m", "ddg_hf.cli"]
     outputs = [hub.run(*command, "push", str(directory), REPOSITORY, "--results", str(results), "--private")]
     outputs.append(hub.run(*command, "pull", REPOSITORY, "--output_dir", str(tmp_path / "pulled")))
@@ -68,7 +68,7 @@ def test_published_sets_give_the_results_of_the_directory(hub, tmp_path, capsys)
         (["push", "{sets}", "toy"], "form user/name"),
         (["push", "{sets}", REPOSITORY, "--results", "nowhere"], "cannot read the results in 'nowhere'"),
         (["push", "{sets}", REPOSITORY, "--license", "my own"], "license"),
-        (["pull", REPOSITORY, "--output_dir", "{sets}"], "already holds a finished run"),
+        (["pull", REPOSITORY, "--output_dir", "{sets}"], "is there already; pass --overwrite"),
         (["pull", "user/nothing", "--output_dir", "{new}"], "no such repository"),
     ],
 )

@@ -8,7 +8,7 @@ from .json_file import load_json_sets
 from .queries import balanced_sample
 from .retrieved import RetrievedDemonstrations
 from .select import select_sets
-from .sets import ORDERS, DemonstrationSet, to_demonstrations
+from .sets import ORDERS, DemonstrationSet, fingerprints_of, to_demonstrations
 from .training_rows import draw_sets
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "balanced_sample",
     "describe_distilled",
     "draw_sets",
+    "fingerprints_of",
     "load_distilled",
     "load_json_sets",
     "select_sets",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from datasets import Dataset
 
-from ddg_hf.data.rows import rows_and_labels
+from ddg_hf.data.rows import rows_and_labels, set_fingerprint
 from ddg_hf.data.tasks import TaskSpec
 from ddg_hf.errors import UserError, closest
 from ddg_hf.evaluation.icl.prompts import Demonstration, Texts, round_robin
@@ -73,3 +73,11 @@ class DemonstrationSet:
 def to_demonstrations(dataset: Dataset, spec: TaskSpec) -> list[Demonstration]:
     """Returns the rows of a loaded split (text columns and `label`) as pairs (texts, label id)."""
     return list(zip(*rows_and_labels(dataset, spec), strict=True))
+
+
+def fingerprints_of(sets: dict[int, list[DemonstrationSet]]) -> dict[str, dict[str, str]]:
+    """Returns the [`~ddg_hf.data.rows.set_fingerprint`] of every set, by configuration (`dpc_5`) and set number."""
+    return {
+        f"dpc_{dpc}": {str(member.set_id): set_fingerprint(member.rows) for member in members}
+        for dpc, members in sets.items()
+    }
