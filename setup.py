@@ -14,6 +14,7 @@ REQUIRED = [
     "accelerate>=1.10",
     "datasets>=5.0",
     "huggingface_hub>=2.0",
+    "httpx2>=2.0",
     "evaluate>=0.4.6",
     "safetensors>=0.5",
     "tokenizers>=0.22",

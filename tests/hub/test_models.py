@@ -77,6 +77,7 @@ def test_a_distilled_generator_has_the_curve_and_its_origin(hub, pretrained, tmp
     assert "distill" in header["tags"] and "gradient_cosine" in metrics
 
 
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # as peft asks
 def test_adapters_are_published_merged(hub, pretrain):
     """Of the checkpoints nothing: an adapter needs its base, which is a directory of this machine."""
     options = ["--use_peft", "true", "--lora_r", "2", "--save_strategy", "steps", "--save_steps", "1"]
