@@ -110,6 +110,27 @@ def shared_data() -> Path:
     return path
 
 
+@pytest.fixture
+def folder_with_rights():
+    """A directory in which rights count: a superuser, who has them all, is an ordinary user for this test."""
+    if not hasattr(os, "geteuid"):
+        pytest.skip("rights are those of POSIX")
+    superuser = os.geteuid() == 0
+    folder = Path(tempfile.mkdtemp(prefix="ddg_hf_rights_"))
+    try:
+        if superuser:
+            os.chown(folder, 65534, -1)
+            os.seteuid(65534)
+        yield folder
+    finally:
+        if superuser:
+            os.seteuid(0)
+        for path in [folder, *folder.rglob("*")]:
+            if path.is_dir() and not path.is_symlink():
+                path.chmod(0o700)  # or only a superuser could remove what is in it
+        shutil.rmtree(folder)
+
+
 @pytest.fixture(autouse=True)
 def _restore_random_state():
     """Give every test the same starting point, and leave no trace of it for the next."""

@@ -148,6 +148,29 @@ def test_labels_are_needed_by_the_classifier_alone(check, directory, tmp_path):
     assert code == 2 and "label ids outside 0 to 1" in errors
 
 
+NESTED = [
+    {"meta": {"a": [1]}, "text": "A fine film!", "labels": 1, "tags": ["x"]},
+    {"text": "so dull", "labels": 0, "tags": 7, "meta": {"a": [], "b": None}},
+]
+
+
+@pytest.mark.parametrize("as_array", [False, True])
+def test_other_fields_of_real_rows_do_not_matter(check, directory, tmp_path, as_array):
+    file = tmp_path / ("rows.json" if as_array else "rows.jsonl")
+    lines = [json.dumps(row) for row in NESTED]
+    file.write_text(f"[{','.join(lines)}]" if as_array else "\n".join(lines), encoding="utf-8")
+    assert check(directory, "--train", file)[0] == 0
+    checks = json.loads((directory / "checks.json").read_text())
+    assert checks["real_rows"] == {"train": 2}
+    assert checks["checks"]["copies"]["configs"]["dpc_1"]["train"] == {"exact": 0, "normalised": 2, "column": 0}
+    code, _, errors = check(directory, "--train", file, "--validation", file, "--learner", "tiny")
+    assert (code, errors) == (0, "")
+    assert json.loads((directory / "checks.json").read_text())["checks"]["label_consistency"]["status"] != "not_run"
+    file.write_text('{"text": "x", "tags": [1]}\n', encoding="utf-8")
+    code, _, errors = check(directory, "--train", file, "--validation", file, "--learner", "tiny")
+    assert code == 2 and "no column 'label'" in errors and errors.count("\n") == 1
+
+
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory):
     """Sets of real toy messages, two of each label in each of five sets, with the labels of the data."""

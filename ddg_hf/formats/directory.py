@@ -2,6 +2,7 @@
 """Reads a directory of distilled sets, whatever wrote it."""
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from datasets import ClassLabel, Dataset, Features
 
 from ..data.checks import is_string, standardise
@@ -18,10 +18,11 @@ from ..data.rows import DistilledRow
 from ..data.tasks import TASKS, TaskSpec
 from ..errors import UserError
 from ..provenance import METADATA_FILE
+from .labelled import LABEL, LOSS, SET
+from .reading import read_table
+from .text import one_line
 
 CONFIG = re.compile(r"dpc_(\d+)")
-# Columns that a distilled set has beside the texts.
-SET, LOSS, LABEL = "set", "generator_loss", "label"
 
 
 @dataclass(frozen=True)
@@ -73,22 +74,19 @@ class DistilledDirectory:
 def open_distilled(path: str | Path) -> DistilledDirectory:
     """
     Opens a directory with `dpc_<n>/train.parquet`, as `ddg-hf generate`, `convert` and `pull` write it. Every file is
-    read and checked.
+    read and checked. Symbolic links in it are not followed: publishing would upload what they point to.
 
     Raises:
-        UserError: no directory, nothing in it, a broken file, or columns or label names that are not the same in all
-            configurations.
+        UserError: no directory, nothing in it, a broken file or one without the right to read it, a symbolic link, or
+            columns or label names that are not the same in all configurations.
     """
-    path = Path(path).expanduser()
-    if not path.is_dir():
-        raise UserError(f"'{path}' is no directory of distilled sets")
-    numbered = {entry.name: int(match[1]) for entry in path.iterdir() if (match := CONFIG.fullmatch(entry.name))}
-    files = {name: path / name / "train.parquet" for name in sorted(numbered, key=numbered.__getitem__)}
-    files = {name: file for name, file in files.items() if file.is_file()}
-    if not files:
-        raise UserError(f"'{path}' holds no distilled sets: there is no dpc_<n>/train.parquet in it")
+    path = Path(os.path.expanduser(path))
+    try:
+        files = _files(path)
+    except OSError as error:
+        raise UserError(f"cannot read '{error.filename or path}': {error.strerror or error}") from error
     metadata = _metadata(path)
-    tables = {config: _read(file) for config, file in files.items()}
+    tables = {config: read_table(file) for config, file in files.items()}
     described = {config: _describe(tables[config], file) for config, file in files.items()}
     first = next(iter(files))
     for config, found in described.items():
@@ -100,12 +98,19 @@ def open_distilled(path: str | Path) -> DistilledDirectory:
     return DistilledDirectory(path, spec, checked, metadata)
 
 
-def _read(file: Path) -> pa.Table:
-    try:
-        with pq.ParquetFile(file) as opened:  # unlike `read_table`, also where two columns have one name
-            return opened.read()
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise UserError(f"cannot read '{file}': {' '.join(str(error).split())}") from error
+def _files(path: Path) -> dict[str, Path]:
+    """Returns the file of each configuration."""
+    if not path.is_dir():
+        raise UserError(f"'{path}' is no directory of distilled sets")
+    numbered = {entry.name: int(match[1]) for entry in path.iterdir() if (match := CONFIG.fullmatch(entry.name))}
+    files = {name: path / name / "train.parquet" for name in sorted(numbered, key=numbered.__getitem__)}
+    for entry in (path / METADATA_FILE, *(file.parent for file in files.values()), *files.values()):
+        if entry.is_symlink():
+            raise UserError(f"'{entry}' is a symbolic link, which is not followed; copy what it points to")
+    files = {name: file for name, file in files.items() if file.is_file()}
+    if not files:
+        raise UserError(f"'{path}' holds no distilled sets: there is no dpc_<n>/train.parquet in it")
+    return files
 
 
 def _metadata(path: Path) -> dict[str, Any]:
@@ -114,8 +119,10 @@ def _metadata(path: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"'{file}' is not JSON: {' '.join(str(error).split())}") from error
+    except OSError as error:
+        raise UserError(f"cannot read '{file}': {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"'{file}' is not JSON: {one_line(error)}") from error
     if not isinstance(content, dict):
         raise UserError(f"'{file}' does not hold a JSON object")
     return content
@@ -123,13 +130,10 @@ def _metadata(path: Path) -> dict[str, Any]:
 
 def _describe(table: pa.Table, file: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Returns text columns and label names."""
-    repeated = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
-    if repeated:
-        raise UserError(f"'{file}' has two columns '{repeated[0]}'")
     try:
         features = Features.from_arrow_schema(table.schema)
     except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"'{file}' describes its columns wrongly: {' '.join(str(error).split())}") from error
+        raise UserError(f"'{file}' describes its columns wrongly: {one_line(error)}") from error
     columns = tuple(
         field.name for field in table.schema if is_string(field.type) and field.name not in (LABEL, SET, LOSS)
     )

@@ -15,7 +15,7 @@ from .reading import open_source
 from .source import Source, first_true
 from .text import one_line, shown
 
-# Columns beside the texts. (Not from `directory.py`, which imports models: converting is to be quick and small.)
+# Columns that a distilled set has beside the texts.
 LABEL, SET, LOSS = "label", "set", "generator_loss"
 # The label column is one of these unless it is named; DiLM's files have the second.
 LABEL_COLUMNS = (LABEL, "labels")

@@ -1,6 +1,7 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """Opens a file of any format, or the one that a directory holds."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def open_source(path: str | Path, columns: Sequence[str] | None = None) -> Sourc
         UserError: nothing there, or it cannot be read: the message names the file, and line and column where there
             are any.
     """
-    path = Path(path).expanduser()
+    path = Path(os.path.expanduser(path))
     if path.is_dir():
         return _open_directory(path, columns)
     if not path.is_file():

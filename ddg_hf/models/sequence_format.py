@@ -115,7 +115,10 @@ class SequenceFormat:
         return self.vocabulary is None or self.vocabulary.covers(self.text_ids(texts))
 
     def decode(self, target: list[int]) -> tuple[str, ...] | None:
-        """Reads a sampled target back; `None` if it is malformed (cut, an empty column, a wrong separator)."""
+        """
+        Reads a sampled target back; `None` if it is malformed (cut, an empty column, a wrong separator, or a NUL
+        character, which no distilled set may have).
+        """
         ids = self.vocabulary.to_full(target) if self.vocabulary is not None else list(target)
         if not ids or ids[-1] != self.eos_id:
             return None
@@ -126,7 +129,7 @@ class SequenceFormat:
             else:
                 columns[-1].append(token)
         texts = tuple(self.tokenizer.decode(column, skip_special_tokens=True).strip() for column in columns)
-        if len(texts) != len(self.text_columns) or not all(texts):
+        if len(texts) != len(self.text_columns) or not all(texts) or any("\0" in text for text in texts):
             return None
         return texts
 

@@ -1,6 +1,7 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """Real rows to compare distilled sets with, from single files."""
 
+import os
 from pathlib import Path
 
 from ..data.checks import check_columns, check_no_nulls, check_rows, column_values, is_string, standardise
@@ -26,10 +27,10 @@ def read_real_rows(file: str | Path, spec: TaskSpec, labelled: bool) -> tuple[li
     Raises:
         UserError: the file cannot be read, or lacks a column, or has missing values or unknown labels.
     """
-    path = Path(file).expanduser()
+    path = Path(os.path.expanduser(file))
     if not path.is_file():
         raise UserError(f"'{file}' is no file of rows")
-    rows = read_file(path, spec.text_columns)
+    rows = read_file(path, spec.text_columns, spec.text_columns, ("label", "labels") if labelled else ())
     name = str(file)
     if labelled:
         column = "labels" if "labels" in rows.column_names and "label" not in rows.column_names else "label"

@@ -4,6 +4,7 @@
 import json
 import math
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -133,6 +134,61 @@ def test_a_truncated_file_is_named(directory):
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(UserError, match=r"cannot read .*dpc_2.train\.parquet"):
         open_distilled(directory)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda texts: [b"caf\xe9", *texts[1:]], "cannot read .*dpc_2.train.parquet.*UTF8"),
+        (
+            lambda texts: [texts[0], b"a\0b", *texts[2:]],
+            "'text' has a NUL character in row 2 of .*dpc_2.train.parquet",
+        ),
+    ],
+)
+def test_a_text_that_no_tool_could_read(directory, change, message):
+    def with_bytes(table):
+        texts = change([text.encode() for text in table["text"].to_pylist()])
+        offsets = pa.array([0, *np.cumsum([len(text) for text in texts])], pa.int32())
+        values = pa.StringArray.from_buffers(len(texts), offsets.buffers()[1], pa.py_buffer(b"".join(texts)))
+        return with_column(table, "text", values)
+
+    rewrite(directory, with_bytes, "dpc_2")
+    with pytest.raises(UserError, match=message):
+        open_distilled(directory)
+
+
+@pytest.mark.parametrize("name", ["dpc_2", "dpc_2/train.parquet", "metadata.json"])
+@pytest.mark.parametrize("target", ["there", "nowhere"])
+def test_links_are_not_followed(directory, tmp_path, name, target):
+    (directory / name).rename(tmp_path / "there")
+    (directory / name).symlink_to(tmp_path / target)
+    with pytest.raises(UserError, match=rf"{name}' is a symbolic link, which is not followed"):
+        open_distilled(directory)
+
+
+def test_the_directory_itself_may_be_a_link(directory, tmp_path):
+    (tmp_path / "link").symlink_to(directory)
+    assert open_distilled(tmp_path / "link").configs == ("dpc_1", "dpc_2")
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        (".", 0o000),
+        ("sets", 0o000),
+        ("sets", 0o444),  # may be listed, but nothing in it opened
+        ("sets", 0o333),  # the other way round
+        ("sets/dpc_2", 0o000),
+        ("sets/dpc_2/train.parquet", 0o000),
+        ("sets/metadata.json", 0o000),
+    ],
+)
+def test_what_may_not_be_read_is_named(folder_with_rights, name, mode):
+    sets = write_sets(folder_with_rights / "sets")
+    (folder_with_rights / name).chmod(mode)
+    with pytest.raises(UserError, match=f"cannot read '.*{name.strip('.')}.*Permission denied"):
+        open_distilled(sets)
 
 
 def test_nothing_there(tmp_path):

@@ -61,7 +61,16 @@ def test_text_of_exactly_the_maximum_length_is_not_cut(tiny_tokenizer):
 def test_malformed_targets_decode_to_none(single, pair):
     word = single.tokenizer(" film").input_ids
     separator, eos = single.separator_id, single.eos_id
-    for malformed in ([], [eos], word, word + [separator] + word + [eos], single.tokenizer("  ").input_ids + [eos]):
+    nul = single.tokenizer("a\0b", add_special_tokens=False).input_ids
+    assert single.tokenizer.decode(nul) == "a\0b"
+    for malformed in (
+        [],
+        [eos],
+        word,
+        word + [separator] + word + [eos],
+        single.tokenizer("  ").input_ids + [eos],
+        nul + [eos],
+    ):
         assert single.decode(malformed) is None, malformed
     assert single.decode(word + [eos]) == ("film",)
     separator, eos = pair.separator_id, pair.eos_id
