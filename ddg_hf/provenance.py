@@ -70,20 +70,28 @@ def published_record(value: Any, key: str = "") -> Any:
     return value.replace(str(Path.home()), "~") if len(str(Path.home())) > 1 else value
 
 
-def write_json(path: str | os.PathLike, content: Any) -> None:
-    """Writes JSON under a temporary name and renames it, so that `path` never holds half a file."""
-    path = Path(path)
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yields the path of a temporary file beside `path` that takes its name on success and is removed on failure."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2, ensure_ascii=False, default=str)
-            file.write("\n")
+        yield temporary
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def write_json(path: str | os.PathLike, content: Any) -> None:
+    """Writes JSON under a temporary name and renames it, so that `path` never holds half a file."""
+    with atomic_file(Path(path)) as temporary:
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(content, file, indent=2, ensure_ascii=False, default=str)
+            file.write("\n")
 
 
 def check_output_dir(

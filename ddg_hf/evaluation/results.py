@@ -4,17 +4,15 @@ Files of an evaluation: `results.json`, which people read, and `predictions.parq
 name in the same way.
 """
 
-import contextlib
 import json
-import os
 import re
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from ..provenance import atomic_file
 
 RESULTS_FILE = "results.json"
 PREDICTIONS_FILE = "predictions.parquet"
@@ -32,22 +30,6 @@ _NUMBER = r"(?:-?[\d.]+(?:[eE][-+]?\d+)?|null)"
 # Real newlines occur between the parts of a JSON text, never inside its strings.
 _NUMBERS = re.compile(rf"\[\n\s+{_NUMBER}(?:,\n\s+{_NUMBER})*\n\s+\]")
 _NAMED_NUMBERS = re.compile(rf'\{{\n\s+"\w+": {_NUMBER}(?:,\n\s+"\w+": {_NUMBER}){{0,5}}\n\s+\}}')
-
-
-@contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """Yields the path of a temporary file beside `path` that takes its name on success and is removed on failure."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def write_parquet(path: Path, table: pa.Table) -> None:

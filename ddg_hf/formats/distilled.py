@@ -13,8 +13,7 @@ from ..cards.card import CARD_FILE
 from ..cards.dataset_card import dataset_card, distilled_features, read_local_card
 from ..data.rows import DistilledRow
 from ..data.tasks import TaskSpec
-from ..evaluation.results import atomic_file
-from ..provenance import METADATA_FILE, write_json
+from ..provenance import METADATA_FILE, atomic_file, write_json
 from ..quality import CHECKS_FILE, checks_markdown
 from .directory import open_distilled
 

@@ -17,9 +17,9 @@ from ..cards.card import CARD_FILE, Card, read_card
 from ..cards.dataset_card import dataset_card, read_local_card
 from ..cards.results import Evaluation, as_evaluation, read_evaluation
 from ..errors import UserError
-from ..evaluation.results import atomic_file, dump_readable
+from ..evaluation.results import dump_readable
 from ..formats.directory import DistilledDirectory, open_distilled
-from ..provenance import METADATA_FILE, published_record
+from ..provenance import METADATA_FILE, atomic_file, published_record
 from ..quality import CHECKS_FILE, checks_markdown, is_current
 from .connection import check_no_token, check_repo_id, commit_whole, needed_token, with_retries
 from .files import DATA, MAX_RECORD, download

@@ -13,10 +13,9 @@ from transformers.trainer_utils import HubStrategy
 from ..cards.card import CARD_FILE, Card, read_card
 from ..cards.model_card import model_card
 from ..errors import UserError
-from ..evaluation.results import atomic_file
 from ..hub.connection import with_retries
 from ..hub.models import make_repository, publish_model
-from ..provenance import run_metadata
+from ..provenance import atomic_file, run_metadata
 
 logger = logging.getLogger(__name__)
 

@@ -2,6 +2,7 @@
 """Publishing generators, with the real clients over HTTP."""
 
 import json
+import sys
 
 import pytest
 import yaml
@@ -9,6 +10,7 @@ from transformers import AutoModelForCausalLM
 
 from ddg_hf import cli
 from ddg_hf.trainer.runs import run_training
+from tests.hub_server.clients import REPOSITORY_ROOT
 from tests.trainer.helpers import make_distillation_trainer
 
 TINY = ["--task", "toy", "--learner", "tiny", "--probe_samples", "2", "--logging_steps", "1", "--eval_strategy", "no"]
@@ -214,3 +216,20 @@ def test_a_missing_token_is_found_before_the_training(hub, pretrain, tmp_path, c
     assert pretrain("--save_strategy", "no") == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "pretrain" / "metadata.json").exists()
+
+
+@pytest.mark.distributed
+@pytest.mark.slow
+@pytest.mark.parametrize("token", ["", None], ids=["without a token", "with one"])
+def test_two_processes_publish_once(hub, tmp_path, token):
+    config = str(REPOSITORY_ROOT / "accelerate_configs" / "cpu_ddp.yaml")
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", config, "recipes/pretrain.py"]
+    command += [*TINY, "--generator_config", "tiny", "--max_steps", "1", "--per_device_train_batch_size", "2"]
+    command += ["--save_strategy", "no", "--output_dir", str(tmp_path / "run")]
+    done = hub.run(*command, "--push_to_hub", "true", "--hub_model_id", MODEL, token=token)
+    if token is None:
+        assert done.returncode == 0, done.stderr
+        assert len(hub.log("POST", r"/commit/")) == 1 and "model.safetensors" in contents(hub)
+    else:
+        assert done.returncode != 0 and "error: --push_to_hub needs a token" in done.stderr
+        assert not (tmp_path / "run" / "metadata.json").exists()
