@@ -20,12 +20,15 @@ _OPEN_END = re.compile(r"(?:[,(\[{&«„“`–—-]|-lrb-)$", re.IGNORECASE)
 _EMOTICON = re.compile(r"(?<![^\s.!?,])(?:[:;=]\s?['o^-]?\s?[(\[{]|[(\[{]['o^-]?[:;=])(?!\w)")
 _BRACKETS = (("(", ")"), ("[", "]"), ("{", "}"), ("-lrb-", "-rrb-"), ("``", "''"))
 
+# A name in such a token could be any words of a text: it is found, but not repeated.
+_NAMED_TOKENS = {
+    "<|...|>": r"<\|[^<>|\n]{1,40}\|>",  # <|endoftext|>, <|im_start|>
+    "<label_...>": r"<label_[^<>\n]{1,80}>",  # the generator's own
+}
 _CONTROL_TOKENS = re.compile(
-    r"<\|[^<>|\n]{1,40}\|>"  # <|endoftext|>, <|im_start|>
-    r"|<label_[^<>\n]{1,80}>|<sep>"  # the generator's own
-    r"|</?s>|<(?:bos|eos|pad|unk|mask|cls)>"
-    r"|<(?:start|end)_of_(?:turn|text|image)>|<(?:unused|extra_id_|reserved_special_token_)\d+>"
-    r"|\[/?(?:CLS|SEP|PAD|MASK|UNK|BOS|EOS|INST)\]|\[unused\d+\]|<</?SYS>>",
+    "|".join(f"({pattern})" for pattern in _NAMED_TOKENS.values()) + r"|<sep>|</?s>|<(?:bos|eos|pad|unk|mask|cls)>"
+    r"|<(?:start|end)_of_(?:turn|text|image)>|<(?:unused|extra_id_|reserved_special_token_)[0-9]{1,4}>"
+    r"|\[/?(?:CLS|SEP|PAD|MASK|UNK|BOS|EOS|INST)\]|\[unused[0-9]{1,4}\]|<</?SYS>>",
 )
 # C0 and C1, marks that change the direction of the text after them, and what stands for broken bytes.
 _CONTROL_CHARACTERS = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069\\ufffd]")
@@ -100,11 +103,14 @@ def judge_truncated(findings: Sequence[Finding], num_rows: int) -> Outcome:
 
 def control_tokens(text: str) -> list[str]:
     """
-    Returns what a text should not carry: control tokens of language models (`<sep>`, `<|endoftext|>`, `[CLS]`),
-    control characters (C0 and C1) other than tab and line breaks, marks of direction, and the replacement character
-    U+FFFD, which stands for broken bytes. Characters are written `U+001B`.
+    Returns what a text should not carry: control tokens of language models (`<sep>`, `[CLS]`; `<label_...>` and
+    `<|...|>` stand for any name), control characters (C0 and C1) other than tab and line breaks, marks of direction,
+    and the replacement character U+FFFD, which stands for broken bytes. Characters are written `U+001B`. Nothing else
+    of the text is in it.
     """
-    return _CONTROL_TOKENS.findall(text) + [f"U+{ord(char):04X}" for char in _CONTROL_CHARACTERS.findall(text)]
+    kinds = list(_NAMED_TOKENS)
+    tokens = [kinds[match.lastindex - 1] if match.lastindex else match[0] for match in _CONTROL_TOKENS.finditer(text)]
+    return tokens + [f"U+{ord(char):04X}" for char in _CONTROL_CHARACTERS.findall(text)]
 
 
 def find_control_tokens(rows: Sequence[Texts]) -> list[Finding]:

@@ -4,7 +4,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..cards.text import escape_markdown
+from ..cards.text import escape_markdown, table
 from ..errors import UserError
 
 
@@ -31,23 +31,22 @@ def _section(checks: Mapping[str, Any]) -> str:
     real = ", ".join(f"{count} {split}" for split, count in checks["real_rows"].items())
     compared = f"compared with real rows ({real})" if real else "without real rows to compare with"
     version = escape_markdown(f"ddg_hf {checks['ddg_hf_version']}, {compared}")
-    lines = [f"Checked by {version}. The checks find what they look for: a clean report is no proof.", ""]
-    lines += _head("check", configs)
-    for check in checks["checks"].values():
-        lines.append(_row([check["looks_for"], *(_result(check, config) for config in configs)]))
+    results = [
+        [check["looks_for"], *(_result(check, config) for config in configs)] for check in checks["checks"].values()
+    ]
     measured = [statistics(checks["checks"], config) for config in configs]
-    lines += ["", *_head("mean", configs)]
-    for name in dict.fromkeys(name for each in measured for name in each):
-        lines.append(_row([name, *(each.get(name, "") for each in measured)]))
-    return "\n".join(lines) + "\n"
+    names = dict.fromkeys(name for each in measured for name in each)
+    means = [[name, *(each.get(name, "") for each in measured)] for name in names]
+    return (
+        f"Checked by {version}. The checks find what they look for: a clean report is no proof.\n\n"
+        f"{_table(['check', *configs], results)}\n\n{_table(['mean', *configs], means)}\n"
+    )
 
 
-def _head(first: str, configs: Sequence[str]) -> list[str]:
-    return [_row([first, *configs]), "| " + " | ".join(["---"] * (1 + len(configs))) + " |"]
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(escape_markdown(str(cell)) for cell in cells) + " |"
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Returns a Markdown table of cells that are text."""
+    head, *body = [[escape_markdown(str(cell)) for cell in line] for line in (header, *rows)]
+    return table(head, body)
 
 
 def _result(check: Mapping[str, Any], config: str) -> str:

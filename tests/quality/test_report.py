@@ -65,12 +65,28 @@ def test_number_of_examples_is_bounded(tmp_path):
         assert len(examples) == min(most, 16)
 
 
-def test_no_text_of_a_row_is_in_the_result(tmp_path):
-    rows = {"dpc_1": [("write to someone@example.org today", 1, 0), ("the secret test sentence of the", 0, 0)]}
-    directory = open_distilled(write_directory(tmp_path / "sets", rows))
-    real = {"test": ([("the secret test sentence of the",)], [0])}
-    content = json.dumps(run_checks(directory, real))
-    assert "secret" not in content and "someone" not in content
+SECRETS = (
+    "write to someone@example.org today",
+    "the patient Mrs. Smith",
+    "<label_the patient Mrs. Smith>",
+    "<|the patient Mrs. Smith|>",
+    "<sep> Smith <eos>",
+    "call +49 30 1234567 or 4111 1111 1111 1111",
+    "see https://example.org/smith",
+    "the secret test sentence of the",
+    "(smith \x1b\ufffd",
+)
+
+
+def test_no_text_of_a_row_is_in_the_result(clean, tmp_path):
+    rows = {"dpc_1": [(text, i % 2, 0) for i, text in enumerate((*SECRETS, *SECRETS))]}
+    directory = open_distilled(write_directory(tmp_path / "secret", rows))
+    real = {"test": ([(text,) for text in SECRETS], [0] * len(SECRETS))}
+    told = words(json.dumps(run_checks(directory, real, max_examples=100)["checks"]))
+    # Words of any report, the names of the split and of the tokens.
+    known = {*words(json.dumps(run_checks(clean)["checks"])), "test", "sep", "label"}
+    assert {"smith", "someone", "secret", "4111"} <= set(words(" ".join(SECRETS))) - known
+    assert not (set(words(" ".join(SECRETS))) - known) & set(told)
 
 
 def test_checks_know_the_rows_that_they_are_of(clean, tmp_path):
