@@ -13,26 +13,31 @@ texts have the labels that they carry. The exit code is 1 if a check named by `-
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from ddg_hf.command_line import ArgumentParser
 from ddg_hf.errors import UserError, closest
-from ddg_hf.quality.checks import CHECKS, NEED_LEARNER, NEED_REAL_ROWS
+from ddg_hf.quality import CHECKS, CHECKS_FILE
+from ddg_hf.quality.checks import NEED_LEARNER, NEED_REAL_ROWS
 
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="ddg-hf check", description=__doc__)
-    parser.add_argument("directory", help="directory of distilled sets")
+    file = os.path.expanduser
+    parser.add_argument("directory", type=file, help="directory of distilled sets")
     parser.add_argument("--task", help="task whose real rows the sets are compared with, e.g. sst2")
     parser.add_argument("--data_dir", help="directory with <task>/{train,validation,test}.parquet (default: the Hub)")
     for split in ("train", "validation", "test"):
-        parser.add_argument(f"--{split}", metavar="FILE", help=f"file of real {split} rows, instead of --task")
+        parser.add_argument(
+            f"--{split}", type=file, metavar="FILE", help=f"file of real {split} rows, instead of --task"
+        )
     parser.add_argument("--learner", help="Hub id or directory of an encoder, or 'tiny', for the check of the labels")
     parser.add_argument("--fail_on", nargs="+", default=[], metavar="NAME", help=f"any, {', '.join(CHECKS)}")
     parser.add_argument(
-        "--output", metavar="FILE", help="where the result goes (default: checks.json in the directory)"
+        "--output", type=file, metavar="FILE", help="where the result goes (default: checks.json in the directory)"
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")
     parser.add_argument("--examples", type=int, default=5, help="findings listed of each check (default: 5)")
@@ -61,7 +66,17 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
             raise UserError(f"--fail_on {name} needs a classifier: give --learner")
     if arguments.examples < 0:
         raise UserError(f"--examples must not be negative, got {arguments.examples}")
+    if arguments.output:
+        _check_output(arguments, files)
     return arguments
+
+
+def _check_output(arguments: argparse.Namespace, files: Sequence[str]) -> None:
+    """Raises `UserError` if the result would replace the sets or the real rows."""
+    output, sets = Path(arguments.output).resolve(), Path(arguments.directory).resolve()
+    read = [Path(getattr(arguments, split)).resolve() for split in files]
+    if output in read or (output.is_relative_to(sets) and output != sets / CHECKS_FILE and output.exists()):
+        raise UserError(f"--output '{arguments.output}' would replace what is checked; give another name")
 
 
 def _real_rows(arguments: argparse.Namespace, directory) -> dict:
@@ -116,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from ddg_hf.evaluation.results import write_readable_json
     from ddg_hf.formats.directory import open_distilled
-    from ddg_hf.quality import CHECKS_FILE, found_by, run_checks
+    from ddg_hf.quality import found_by, run_checks
     from ddg_hf.quality.terminal import print_checks
 
     directory = open_distilled(arguments.directory)

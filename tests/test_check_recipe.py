@@ -75,6 +75,19 @@ def test_output_goes_elsewhere(check, directory, tmp_path):
     assert not (directory / "checks.json").exists()
 
 
+def test_output_replaces_nothing_that_is_read(check, directory, train, monkeypatch):
+    (directory / "README.md").write_text("mine")
+    (train.parent / "link").symlink_to(directory / "README.md")
+    before = {path: path.read_bytes() for path in train.parent.rglob("*") if path.is_file()}
+    monkeypatch.setenv("HOME", str(train.parent))
+    for output in (train, "~/train.csv", directory / "README.md", "~/sets/dpc_1/train.parquet", train.parent / "link"):
+        code, _, errors = check(directory, "--train", train, "--output", output)
+        assert code == 2 and "would replace what is checked" in errors
+    assert {path: path.read_bytes() for path in train.parent.rglob("*") if path.is_file()} == before
+    assert check("~/sets", "--train", "~/train.csv", "--output", "~/sets/checks.json")[0] == 0
+    assert check("~/sets", "--output", "~/sets/other.json")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("fail_on", "expected"),
     [

@@ -7,6 +7,7 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
+import ddg_hf.formats.convert  # noqa: F401 - now, as a user without rights could perhaps not read it
 from ddg_hf import cli
 
 LINE = '{"sentence": "a", "labels": 1}\n'
@@ -35,6 +36,8 @@ def test_columns_and_names_are_comma_separated(tmp_path, capsys):
         (["nowhere.jsonl", "b.parquet"], "'nowhere.jsonl' does not exist"),
         (["a.jsonl", "b.parquet"], "line 2 of 'a.jsonl' is not JSON"),
         (["a.jsonl", "a.jsonl"], "'a.jsonl' exists; pass --overwrite to replace it"),
+        (["~nobody-of-this-name/a.jsonl", "b.parquet"], "'~nobody-of-this-name/a.jsonl' does not exist"),
+        (["a.jsonl/b", "b.parquet"], "'a.jsonl/b' does not exist"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(tmp_path, capsys, monkeypatch, arguments, message):
@@ -44,6 +47,29 @@ def test_mistakes_are_one_line_and_exit_code_2(tmp_path, capsys, monkeypatch, ar
     said = capsys.readouterr()
     assert said.out == "" and said.err.startswith("error: ") and said.err.count("\n") == 1 and message in said.err
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("closed/out.parquet", "Permission denied"),
+        ("closed/out", "Permission denied"),
+        ("closed/new/out.parquet", "Permission denied"),
+        ("out.parquet", "a.jsonl': Permission denied"),
+        ("a.jsonl/out.parquet", "a.jsonl': File exists"),
+    ],
+)
+def test_what_cannot_be_read_or_written_is_named_in_one_line(folder_with_rights, capsys, target, message):
+    closed, source = folder_with_rights / "closed", folder_with_rights / "a.jsonl"
+    closed.mkdir()
+    closed.chmod(0o555)
+    source.write_text(LINE)
+    if target == "out.parquet":
+        source.chmod(0o000)
+    assert cli.main(["convert", str(source), str(folder_with_rights / target), "--task", "sst2"]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1 and message in said.err
+    assert sorted(path.name for path in folder_with_rights.rglob("*")) == ["a.jsonl", "closed"]
 
 
 def test_help_names_the_formats(capsys):

@@ -238,6 +238,17 @@ def test_mistakes(sets, fails, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sets"]
 
 
+@pytest.mark.parametrize("kind", ["prompt", "langchain"])
+def test_outputs_that_cannot_be_written(fails, folder_with_rights, kind):
+    sets = write_sets(folder_with_rights / "sets", TOY)
+    (folder_with_rights / "file").write_text("x")
+    (folder_with_rights / "closed").mkdir(mode=0o555)
+    before = files_of(folder_with_rights)
+    assert "Permission denied" in fails(sets, "--format", kind, "--output", folder_with_rights / "closed" / "out")
+    assert "file" in fails(sets, "--format", kind, "--output", folder_with_rights / "file" / "out")
+    assert files_of(folder_with_rights) == before
+
+
 def test_several_configurations(fails, export, tmp_path):
     sets = write_sets(tmp_path / "sets", TOY, sizes=(1, 2))
     assert "dpc_1, dpc_2; choose one with --config" in fails(sets, "--format", "prompt")

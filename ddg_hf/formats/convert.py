@@ -3,6 +3,7 @@
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,7 @@ def convert(conversion: Conversion, overwrite: bool = False) -> Converted:
         UserError: the arguments do not fit together, the target is there, or the source is wrong in some place, which
             the message names. Nothing is written then.
     """
-    source, target = Path(conversion.source).expanduser(), Path(conversion.target).expanduser()
+    source, target = (Path(os.path.expanduser(name)) for name in (conversion.source, conversion.target))
     suffix = _format(target, conversion.target)
     if conversion.task is not None:
         for name in ("text_columns", "label_names"):
@@ -162,7 +163,7 @@ def _convert_published(conversion: Conversion, published: dict[int, dict[int, Pa
         spec = get_task(conversion.task)
     else:
         fields = ("Text",) if len(columns) == 1 else tuple(f"Text {i + 1}" for i in range(len(columns)))
-        name = Path(conversion.source).expanduser().resolve().name
+        name = Path(os.path.expanduser(conversion.source)).resolve().name
         spec = TaskSpec(name=name, text_columns=columns, label_names=names, field_names=fields)
     metadata = run_metadata(STAGE, [conversion], task=spec.name)
     with atomic_directory(target) as temporary:
