@@ -19,10 +19,11 @@ import pyarrow.csv as pcsv
 
 from ..errors import UserError
 from .source import Source, check_distinct, is_wanted
-from .text import MAX_LINE_BYTES, decode, line_blocks, one_line
+from .text import BLOCK_BYTES, MAX_LINE_BYTES, count_lines, decode, line_blocks, one_line
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _BATCH_CHARACTERS = 1 << 20
+_HEADER_BYTES = 1 << 12
 
 
 class Delimited(Source):
@@ -38,7 +39,7 @@ class Delimited(Source):
     def __init__(self, path: Path, columns: Sequence[str] | None = None):
         self.path = path
         self._delimiter = DELIMITERS.get(path.suffix.lower(), ",")
-        place, self._header = next(self._placed_records(), ("", []))
+        place, self._header = next(self._placed_records(_HEADER_BYTES), ("", []))
         if not self._header:
             raise UserError(f"'{path}' is empty")
         check_distinct(self._header, place)
@@ -50,7 +51,7 @@ class Delimited(Source):
         if not self._kept:
             return
         text: list[str] = []
-        next(filter(None, self._reader(line_blocks(self.path), text)))
+        next(filter(None, self._reader(line_blocks(self.path, _HEADER_BYTES), text)))
         header = "".join(text).encode()
         blocks = line_blocks(self.path)
         number, rest = next(blocks)
@@ -66,7 +67,7 @@ class Delimited(Source):
                 yield from self._strict(chain([(number, rest), (start, block)], blocks))
                 return
             yield from table.combine_chunks().to_batches()
-            number, rest = number + both.count(b"\n", 0, end), both[end:]
+            number, rest = number + count_lines(both[:end]), both[end:]
         yield from self._strict([(number, rest)])
 
     def _fast(self, block: bytes) -> pa.Table | None:
@@ -83,7 +84,7 @@ class Delimited(Source):
         table = pcsv.read_csv(
             # Arrow takes a byte order mark at the beginning, which here belongs to a text; an empty line it skips.
             pa.BufferReader(b"\n" + block),
-            pcsv.ReadOptions(column_names=names, block_size=longest),
+            pcsv.ReadOptions(column_names=names, block_size=longest, use_threads=False),  # faster for a few MB
             pcsv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True),
             pcsv.ConvertOptions(
                 include_columns=[names[i] for i in self._kept],
@@ -156,10 +157,10 @@ class Delimited(Source):
 
         return csv.reader(lines(), delimiter=self._delimiter, strict=True)
 
-    def _placed_records(self) -> Iterator[tuple[str, list[str]]]:
+    def _placed_records(self, size: int = BLOCK_BYTES) -> Iterator[tuple[str, list[str]]]:
         """Yields the place and the cells of each record, the header first; empty lines are skipped."""
         text: list[str] = []
-        reader = self._reader(line_blocks(self.path), text)
+        reader = self._reader(line_blocks(self.path, size), text)
         line = 1
         while True:
             try:
