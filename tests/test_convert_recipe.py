@@ -72,6 +72,19 @@ def test_what_cannot_be_read_or_written_is_named_in_one_line(folder_with_rights,
     assert sorted(path.name for path in folder_with_rights.rglob("*")) == ["a.jsonl", "closed"]
 
 
+def test_a_directory_around_the_source_is_not_replaced(tmp_path, capsys):
+    (tmp_path / "a.jsonl").write_text(LINE)
+    command = ["convert", str(tmp_path / "a.jsonl"), str(tmp_path / "set"), "--task", "sst2", "--overwrite"]
+    assert cli.main(command) == 0
+    (file,) = (tmp_path / "set").glob("*.arrow")
+    before = file.read_bytes()
+    capsys.readouterr()
+    assert cli.main(["convert", str(file), str(tmp_path / "set"), "--overwrite"]) == 2
+    assert "holds" in capsys.readouterr().err and file.read_bytes() == before
+    # In its own place it may be: nothing is lost.
+    assert cli.main(["convert", str(tmp_path / "set"), str(tmp_path / "set"), "--overwrite"]) == 0
+
+
 def test_help_names_the_formats(capsys):
     with pytest.raises(SystemExit):
         cli.main(["convert", "--help"])

@@ -86,6 +86,8 @@ def convert(conversion: Conversion, overwrite: bool = False) -> Converted:
         spec = get_task(conversion.task)
         conversion = dataclasses.replace(conversion, text_columns=spec.text_columns, label_names=spec.label_names)
     _check_target(target, suffix, overwrite)
+    if target.resolve() in source.resolve().parents:
+        raise UserError(f"'{target}' holds '{source}' and would be replaced with it; give another directory")
     try:
         published = find_published(source) if source.is_dir() else {}
         with _no_new_directories(target.parent):
