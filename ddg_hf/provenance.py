@@ -123,9 +123,9 @@ def check_output_dir(
         )
     if record.is_file() and stage is not None:
         other = _stage_of(record)
-        if other not in (None, stage):
+        if other != stage:
             raise UserError(
-                f"'{path}' holds a run of `{other}`, which `{stage}` does not replace; give another directory"
+                f"'{path}' holds a run of `{other or 'something else'}`, which `{stage}` does not replace; give another directory"
             )
     if not resume and not overwrite and path.is_dir() and any(path.glob("checkpoint-*")):
         raise UserError(

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-from huggingface_hub.utils import yaml_dump
 
 from ..errors import UserError
 
@@ -60,8 +59,25 @@ class Card:
 
     def __str__(self) -> str:
         record = json.dumps({"generated": dict(self.generated), "written": self.digests}, sort_keys=True)
-        header = yaml_dump(self.header, sort_keys=False).strip()
+        header = yaml.dump(
+            self.header, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=float("inf")
+        ).strip()
         return f"---\n{header}\n---\n\n{self.body.strip()}\n\n<!-- ddg_hf: record {record} -->\n"
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes every value out, and quotes texts with line ends that only some parsers take for such."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = '"' if re.search("[\x85\u2028\u2029]", text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent)
 
 
 def _digest(value: Any) -> str:
