@@ -125,8 +125,8 @@ def check_output_dir(
         other = _stage_of(record)
         if other != stage:
             raise UserError(
-                f"'{path}' holds a run of `{other or 'something else'}`, which `{stage}` does not replace; give another "
-                "directory"
+                f"'{path}' holds a run of `{other or 'something else'}`, which `{stage}` does not replace; give "
+                "another directory"
             )
     if not resume and not overwrite and path.is_dir() and any(path.glob("checkpoint-*")):
         raise UserError(
