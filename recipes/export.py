@@ -125,8 +125,7 @@ def check_output(output: str | None, overwrite: bool, is_directory: bool, source
 
 def write(path: Path | None, content: str | dict[str, str | bytes], record: dict) -> None:
     """Writes a file, or a directory with its record, whole or not at all; a text without a path is printed."""
-    from ddg_hf.evaluation.results import atomic_file
-    from ddg_hf.provenance import METADATA_FILE, atomic_directory, write_json
+    from ddg_hf.provenance import METADATA_FILE, atomic_directory, atomic_file, write_json
 
     if path is None:
         sys.stdout.write(content)

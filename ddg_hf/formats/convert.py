@@ -14,8 +14,7 @@ import pyarrow.compute as pc
 from ..data.checks import is_string
 from ..data.tasks import TaskSpec, get_task
 from ..errors import UserError
-from ..evaluation.results import atomic_file
-from ..provenance import METADATA_FILE, atomic_directory, check_output_dir, run_metadata, write_json
+from ..provenance import METADATA_FILE, atomic_directory, atomic_file, check_output_dir, run_metadata, write_json
 from .delimited import DELIMITERS
 from .dilm import find_published, read_published
 from .labelled import LABEL, LabelledTexts, described, read_labelled

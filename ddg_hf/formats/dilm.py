@@ -72,15 +72,20 @@ def read_published(
     from ..generation import DistilledRow  # imports models
 
     sets: dict[int, list[DistilledRow]] = {}
-    columns = None if text_columns is None else tuple(text_columns)
+    columns: tuple[str, ...] | None = None
     for n, files in published.items():
         sets[n] = []
         for i, file in files.items():
-            texts = read_labelled(file, columns, label_column, label_names)
+            texts = read_labelled(file, text_columns, label_column, label_names)
             if texts.label_names is None:
                 raise UserError(f"the names of the labels in '{file}' are not known: give --task or --label_names")
             if columns is None:
-                columns = texts.text_columns
+                columns, first = texts.text_columns, file
+            elif sorted(columns) != sorted(texts.text_columns):
+                theirs, ours = ", ".join(texts.text_columns), ", ".join(columns)
+                raise UserError(
+                    f"'{file}' has the text columns {theirs}, but '{first}' has {ours}: say which with --text_columns"
+                )
             for batch in texts.batches:
                 rows = zip(*(batch.column(name).to_pylist() for name in (*columns, LABEL)), strict=True)
                 sets[n] += [DistilledRow(tuple(row[:-1]), row[-1], i, float("nan")) for row in rows]

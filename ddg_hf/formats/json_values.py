@@ -82,8 +82,9 @@ class ColumnTypes:
         Takes a row into account. `place` says where it is.
 
         Raises:
-            UserError: a value is a list or an object, has half of a surrogate pair, or differs in kind from the values
-                above it (text and numbers; whole numbers and fractions go together).
+            UserError: a value is a list or an object, has half of a surrogate pair, is a number beyond the range of
+                fractions, or differs in kind from the values above it (text and numbers; whole numbers and fractions
+                go together).
         """
         for name, value in row.items():
             if name not in self._kinds:
@@ -112,7 +113,13 @@ class ColumnTypes:
         if isinstance(value, bool):
             return _BOOL
         if isinstance(value, int):
-            return _INT if -(2**63) <= value < 2**63 else _BIG
+            if -(2**63) <= value < 2**63:
+                return _INT
+            try:
+                float(value)
+            except OverflowError as error:
+                raise _too_big(name, place) from error
+            return _BIG
         if isinstance(value, float):
             return _FLOAT
         what = "an object" if isinstance(value, _Object) else "a list"
@@ -127,10 +134,12 @@ class ColumnTypes:
         """
         for name, kind in self._kinds.items():
             if final and kind == _BIG:
-                raise UserError(
-                    f"{shown(name)} in {self._places[name]} does not fit a 64-bit number; write it as text"
-                )
+                raise _too_big(name, self._places[name])
         return pa.schema([pa.field(name, _TYPES.get(kind, pa.int64())) for name, kind in self._kinds.items()])
+
+
+def _too_big(name: str, place: str) -> UserError:
+    return UserError(f"{shown(name)} in {place} does not fit a 64-bit number; write it as text")
 
 
 def _check_characters(text: str, what: str, place: str) -> None:
@@ -146,10 +155,10 @@ def to_batch(rows: Sequence[Row], schema: pa.Schema, path: Path) -> pa.RecordBat
     columns = []
     for field in schema:
         values = [row.get(field.name) for row in rows]
-        if pa.types.is_floating(field.type):
-            values = [None if value is None else float(value) for value in values]
         try:
+            if pa.types.is_floating(field.type):
+                values = [None if value is None else float(value) for value in values]
             columns.append(pa.array(values, field.type))
-        except (pa.ArrowException, ValueError, TypeError) as error:
+        except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
             raise UserError(f"'{path}' changed while it was read: {one_line(error)}") from error
     return pa.RecordBatch.from_arrays(columns, schema=schema)

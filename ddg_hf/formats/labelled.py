@@ -55,8 +55,9 @@ def read_labelled(
 
     Args:
         path: File or directory, as [`~ddg_hf.formats.reading.open_source`] takes it.
-        text_columns: Text columns, in the order in which they are wanted; other columns than these, the label, `set`
-            and `generator_loss` are left out. By default every column of text is one, and all columns are kept.
+        text_columns: Text columns, in the order in which they are wanted; other columns than these, the label, and
+            `set` and `generator_loss` if they hold numbers, are left out. By default every column of text is one, and
+            all columns are kept.
         label_column: Name of the label column, by default `label` or `labels`. It becomes `label`.
         label_names: Label names in the order of the ids, by default those that the file carries.
 
@@ -117,7 +118,7 @@ def _columns(source: Source, text_columns: Sequence[str] | None, label: str) -> 
             if not is_string(kind):
                 what = "no value in any row" if pa.types.is_null(kind) else f"{one_line(kind)}, not text"
                 raise UserError(f"column {shown(name)} of '{source.path}' holds {what}")
-        return [*text_columns, label, *(name for name in (SET, LOSS) if name in names)]
+        return [*text_columns, label, *(name for name in (SET, LOSS) if name in names and _is_numeric(source, name))]
     for name in names:
         kind = source.schema.field(name).type
         plain = any(test(kind) for test in (is_string, *_PLAIN))
@@ -128,6 +129,18 @@ def _columns(source: Source, text_columns: Sequence[str] | None, label: str) -> 
     if label != LABEL and LABEL in names:
         raise UserError(f"'{source.path}' has both {shown(label)} and 'label': rename one, or give --text_columns")
     return names
+
+
+def _is_numeric(source: Source, name: str) -> bool:
+    """Whether a column holds numbers; where all is text, whether its first value is one."""
+    kind = source.schema.field(name).type
+    if source.typed:
+        return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)
+    first = next((values for batch in source.batches() if len(values := batch.column(name).drop_null())), None)
+    try:
+        return first is None or first[0].cast(pa.float64()).is_valid
+    except pa.ArrowInvalid:
+        return False
 
 
 def _names(source: Source, label: str, label_names: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -23,6 +23,8 @@ _READERS = {
     ".arrows": ArrowFile,
 }
 FILE_TYPES = tuple(_READERS)
+# Files that say something about the data beside them.
+_DESCRIPTIONS = ("metadata.json", "checks.json", "dataset_info.json", "dataset_infos.json")
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib", ".dill")
 
 
@@ -71,7 +73,7 @@ def _open_directory(path: Path, columns: Sequence[str] | None) -> Source:
         splits = sorted(entry.parent.name for entry in path.glob(f"*/{STATE_FILE}"))
         raise UserError(f"'{path}' has the splits {', '.join(splits)}: give the directory of one of them")
     files = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in FILE_TYPES and entry.is_file())
-    files = [file for file in files if file.name not in ("metadata.json", "dataset_info.json", "dataset_infos.json")]
+    files = [file for file in files if file.name not in _DESCRIPTIONS]
     if not files:
         inner = sorted(entry for entry in path.glob("*/*") if entry.suffix.lower() in FILE_TYPES)
         hint = f"; give a file in it, such as '{inner[0]}'" if inner else ""

@@ -66,6 +66,10 @@ LINES = {
         GOOD[:-2] + ', "set": 4294967296}',
         "'set' in line 1 of .* is 4294967296, not a whole number of 32 bits",
     ),
+    "number beyond fractions": (
+        '{"text": "a", "label": 0, "x": 1.5}\n{"text": "b", "label": 1, "x": 1' + "0" * 400 + "}",
+        "'x' in line 2 of .* does not fit a 64-bit number; write it as text",
+    ),
     "set of some": (GOOD + '{"text": "a", "label": 0, "set": 1}', "'set' has no value in line 1"),
     "text for loss": (
         GOOD[:-2] + ', "generator_loss": "x"}',
@@ -117,6 +121,12 @@ ARRAYS = {
     "broken": ("[{broken", "row 1 .line 1. of .* is not JSON: Expecting property name .* in line 1, column 3"),
     "deep": ("[" * 100_000, "row 1 .line 1. of .* is not JSON"),
     "empty": ("[]", "is empty"),
+    "loss beyond fractions": (
+        '[{"text": "a", "label": 0, "generator_loss": 1.5},\n{"text": "b", "label": 1, "generator_loss": -1'
+        + "0" * 400
+        + "}]",
+        "'generator_loss' in row 2 .line 2. of .* does not fit a 64-bit number",
+    ),
     "repeated key": ('[{"text": "a", "text": "b", "label": 0}]', "row 1 .line 1. of .* has two fields 'text'"),
     "mixed labels": (
         '[{"text": "a", "label": 3},\n{"text": "a", "label": "3"}]',

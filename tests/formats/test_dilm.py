@@ -62,10 +62,21 @@ def test_mistakes(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_text_columns_are_the_same_in_all_files(tmp_path):
+    file = write_published(tmp_path / "published", "dpc_{n}") / "dpc_10" / "dataset_2.json"
+    rows = [json.loads(line) | {"more": "b"} for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(UserError, match="dataset_2.json' has the text columns text, more, but .* has text: say"):
+        run(tmp_path / "published", tmp_path / "out", label_names=NAMES)
+    done = run(tmp_path / "published", tmp_path / "out", label_names=NAMES, text_columns=("text",))
+    assert done.columns == ("text", "label", "set", "generator_loss")
+
+
 def test_other_directories_are_no_published_sets(tmp_path):
     assert find_published(tmp_path) == {}
     (tmp_path / "dpc_5").mkdir()
     (tmp_path / "dpc_5" / "train.parquet").touch()
+    (tmp_path / "checks.json").write_text('{"rows": {"dpc_5": 1}}')
     assert find_published(tmp_path) == {}
     assert "give a file in it, such as" in error_of(tmp_path, tmp_path)
 

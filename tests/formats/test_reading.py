@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ddg_hf.errors import UserError
 from ddg_hf.formats.reading import read_batches, read_table
 from ddg_hf.formats.writing import write_batches
-from tests.formats.helpers import FORMATS, labelled_table, read_rows, write_table
+from tests.formats.helpers import FORMATS, NAMES, labelled_table, read_rows, write_table
 
 ROWS = [{"text": "a", "label": 1}, {"text": "ü, 日本", "label": 0}]
 
@@ -159,6 +160,26 @@ def test_sets_and_losses_of_text_formats(tmp_path):
         assert read_rows(tmp_path / name) == [rows[0], rows[1] | {"generator_loss": None}]
 
 
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("name", ["set", "generator_loss"])
+def test_other_peoples_columns_of_these_names_are_left_out(tmp_path, suffix, name):
+    table = labelled_table(["a", "b"], [0, 1], **{name: ["train", "test"]})
+    path = write_table(tmp_path / f"other{suffix}", table, suffix)
+    with pytest.raises(UserError, match=name):
+        read_rows(path, label_names=NAMES)
+    rows = [{"text": "a", "label": 0}, {"text": "b", "label": 1}]
+    assert read_rows(path, text_columns=["text"], label_names=NAMES) == rows
+
+
+def test_sets_of_csv_are_kept_if_the_first_is_a_number(tmp_path):
+    file = tmp_path / "sets.csv"
+    file.write_text("text,label,set,generator_loss\na,0,2,\nb,1,3,1.5\n")
+    assert read_rows(file, text_columns=["text"]) == read_rows(file)
+    file.write_text(file.read_text().replace("3", "three"))
+    with pytest.raises(UserError, match="'set' in line 3 of .* is 'three', not a whole number"):
+        read_rows(file, text_columns=["text"])
+
+
 def test_a_directory_of_datasets_with_several_files(tmp_path):
     rows = [{"text": f"row {i}", "label": i % 2} for i in range(10)]
     datasets.Dataset.from_list(rows).save_to_disk(tmp_path / "saved", num_shards=3)
@@ -167,6 +188,8 @@ def test_a_directory_of_datasets_with_several_files(tmp_path):
 
 def test_a_directory_with_one_file(tmp_path):
     (tmp_path / "README.md").write_text("not data")
+    for name in ("checks.json", "metadata.json"):
+        (tmp_path / name).write_text("{}")
     (tmp_path / "train.csv").write_text(CSV)
     assert read_rows(tmp_path) == ROWS
 
