@@ -1,5 +1,10 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
-"""Reads Parquet, Arrow IPC files and streams, and directories that `Dataset.save_to_disk` wrote, in bounded memory."""
+"""
+Reads Parquet, Arrow IPC files and streams, and directories that `Dataset.save_to_disk` wrote.
+
+Memory is bounded by a number of rows of any length, not by that of bytes in the file, where a long text may stand once
+for many rows. A record batch of an Arrow file is read whole.
+"""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -15,7 +20,10 @@ from .text import one_line
 
 STATE_FILE = "state.json"
 _BATCH_BYTES = 4 << 20
-_MOST_ROWS = 1 << 16
+# So many rows are decoded at a time: their size is known only then.
+_PART_ROWS = 128
+# A dictionary comes with every batch and is checked each time: more rows then, which are decoded in parts.
+_DICTIONARY_ROWS = 2048
 # pyarrow raises these for broken files; MemoryError where a size in the file is absurd.
 _BROKEN = (OSError, ValueError, TypeError, KeyError, IndexError, OverflowError, MemoryError, pa.ArrowException)
 
@@ -49,6 +57,25 @@ class _ArrowSource(Source):
         return UserError(f"cannot read '{self.path}': {one_line(error)}")
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
+        held: list[pa.RecordBatch] = []
+        size = 0
+        for part in self._decoded():
+            if size + part.nbytes > _BATCH_BYTES:
+                yield from self._joined(held)
+                held, size = [], 0
+            held.append(part)
+            size += part.nbytes
+        yield from self._joined(held)
+
+    def _joined(self, parts: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
+        """Returns the rows in one batch, or none if there are no rows."""
+        try:
+            return pa.Table.from_batches(parts, self.schema).combine_chunks().to_batches()
+        except _BROKEN as error:
+            raise self._broken(error) from error
+
+    def _decoded(self) -> Iterator[pa.RecordBatch]:
+        """Yields the rows with `schema`, checked; where texts are decoded in doing so, a few rows at a time."""
         batches = self._read()
         while True:
             try:
@@ -58,21 +85,28 @@ class _ArrowSource(Source):
                 batch = batch.select(self.schema.names)
                 # What the file says of itself may be wrong: offsets, lengths, UTF-8.
                 batch.validate(full=True)
-                columns = [column.cast(field.type) for column, field in zip(batch.columns, self.schema, strict=True)]
-                batch = pa.RecordBatch.from_arrays(columns, schema=self.schema)
+                encoded = any(_is_encoded(kind) for kind in batch.schema.types)
+                rows = _PART_ROWS if encoded else max(1, batch.num_rows)
+                for start in range(0, batch.num_rows, rows):
+                    part = batch.slice(start, rows)
+                    columns = [values.cast(field.type) for values, field in zip(part, self.schema, strict=True)]
+                    yield pa.RecordBatch.from_arrays(columns, schema=self.schema)
             except UserError:
                 raise
             except _BROKEN as error:
                 raise self._broken(error) from error
-            yield batch
 
     def _place(self, row: int) -> str:
         return f"row {row + 1}"
 
 
 def _as_text(field: pa.Field) -> pa.Field:
-    dictionary = pa.types.is_dictionary(field.type) and is_string(field.type.value_type)
-    return pa.field(field.name, pa.string() if dictionary or is_string(field.type) else field.type)
+    return pa.field(field.name, pa.string() if _is_encoded(field.type) or is_string(field.type) else field.type)
+
+
+def _is_encoded(kind: pa.DataType) -> bool:
+    """Whether a text that several rows have may be there once."""
+    return pa.types.is_string_view(kind) or pa.types.is_dictionary(kind) and is_string(kind.value_type)
 
 
 class Parquet(_ArrowSource):
@@ -84,11 +118,8 @@ class Parquet(_ArrowSource):
 
     def _read(self) -> Iterator[pa.RecordBatch]:
         with pq.ParquetFile(self.path, pre_buffer=False) as file:
-            metadata = file.metadata
-            groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-            row_bytes = sum(group.total_byte_size for group in groups) // max(1, metadata.num_rows)
-            rows = min(_MOST_ROWS, max(1, _BATCH_BYTES // max(1, row_bytes)))
-            yield from file.iter_batches(rows, columns=self.schema.names)
+            encoded = any(_is_encoded(file.schema_arrow.field(name).type) for name in self.schema.names)
+            yield from file.iter_batches(_DICTIONARY_ROWS if encoded else _PART_ROWS, columns=self.schema.names)
 
 
 class ArrowFile(_ArrowSource):

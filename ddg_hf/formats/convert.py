@@ -62,7 +62,7 @@ class Converted:
 
 def convert(conversion: Conversion, overwrite: bool = False) -> Converted:
     """
-    Converts labelled texts. Rows keep their order; memory does not grow with their number.
+    Converts labelled texts. Rows keep their order; memory does not grow with their number, except for published sets.
 
     Ids get their names from the task, from `label_names` or from the source. Parquet, Arrow and `datasets` directories
     keep ids and names; in JSON, CSV and TSV a label is written as its name. A directory of published sets becomes a

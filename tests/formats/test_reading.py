@@ -3,9 +3,11 @@
 
 import itertools
 import json
+import struct
 
 import datasets
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -147,6 +149,26 @@ def test_types_of_arrow_text_and_numbers(tmp_path):
             {"text": "a", "kind": "x", "label": 0, "set": 3, "generator_loss": loss},
             {"text": "b", "kind": "x", "label": 1, "set": 4, "generator_loss": None},
         ]
+
+
+@pytest.mark.parametrize("name", ["text.parquet", "dictionary.parquet", "dictionary.arrow", "views.arrow"])
+def test_a_long_text_that_is_there_once_for_many_rows(tmp_path, name):
+    """Batches are as large as the texts in them, whatever the size of the file."""
+    length, count = 100_000, 1000
+    texts = pa.array(["x" * length] * count).dictionary_encode()
+    if name.startswith("text"):
+        texts = texts.cast(pa.string())
+    if name.startswith("views"):
+        view = struct.pack("<i4sii", length, b"xxxx", 0, 0)  # length, beginning, buffer, offset
+        buffers = [None, pa.py_buffer(view * count), pa.py_buffer(b"x" * length)]
+        texts = pa.Array.from_buffers(pa.string_view(), count, buffers)
+    path = write_table(tmp_path / name, pa.table({"text": texts, "label": range(count)}))
+    assert path.stat().st_size < 2 * length
+    batches = list(read_batches(path)[1])
+    assert max(batch.nbytes for batch in batches) < 16 << 20
+    table = pa.Table.from_batches(batches)
+    assert table["label"].to_pylist() == list(range(count))
+    assert pc.all(pc.equal(table["text"], "x" * length)).as_py()
 
 
 def test_sets_and_losses_of_text_formats(tmp_path):
