@@ -5,15 +5,15 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from datasets import ClassLabel, Dataset, Features
+from datasets import ClassLabel, Dataset
 
-from ..data.checks import is_string, standardise
+from ..data.checks import column_values, is_string, standardise
 from ..data.rows import DistilledRow
 from ..data.tasks import TASKS, TaskSpec
 from ..errors import UserError
@@ -61,14 +61,7 @@ class DistilledDirectory:
 
     def sets(self, config: str) -> dict[int, list[DistilledRow]]:
         """Returns the rows of a configuration by set number, ascending; an unknown loss is NaN."""
-        columns = self.table(config).to_pydict()
-        texts = zip(*(columns[name] for name in self.spec.text_columns), strict=True)
-        found: dict[int, list[DistilledRow]] = {}
-        for row, label, number, loss in zip(texts, columns[LABEL], columns[SET], columns[LOSS], strict=True):
-            found.setdefault(number, []).append(
-                DistilledRow(row, label, number, float("nan") if loss is None else loss)
-            )
-        return dict(sorted(found.items()))
+        return rows_by_set(self.table(config), self.spec)
 
 
 def open_distilled(path: str | Path) -> DistilledDirectory:
@@ -94,7 +87,9 @@ def open_distilled(path: str | Path) -> DistilledDirectory:
             raise UserError(f"'{path}': text columns or label names of {config} are not those of {first}")
     task = metadata.get("task")
     spec = _spec(task if isinstance(task, str) else path.resolve().name, *described[first])
-    checked = {config: _checked(tables[config], spec, file) for config, file in files.items()}
+    checked = {
+        config: check_distilled(as_dataset(tables[config], file), spec, str(file)) for config, file in files.items()
+    }
     return DistilledDirectory(path, spec, checked, metadata)
 
 
@@ -128,12 +123,17 @@ def _metadata(path: Path) -> dict[str, Any]:
     return content
 
 
+def as_dataset(table: pa.Table, file: Path) -> Dataset:
+    """Returns the rows of a file as a `Dataset`. Raises `UserError` if the file describes its columns wrongly."""
+    try:
+        return Dataset(table)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise UserError(f"'{file}' describes its columns wrongly: {one_line(error)}") from error
+
+
 def _describe(table: pa.Table, file: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Returns text columns and label names."""
-    try:
-        features = Features.from_arrow_schema(table.schema)
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"'{file}' describes its columns wrongly: {one_line(error)}") from error
+    features = as_dataset(table, file).features
     columns = tuple(
         field.name for field in table.schema if is_string(field.type) and field.name not in (LABEL, SET, LOSS)
     )
@@ -155,17 +155,43 @@ def _spec(name: str, columns: tuple[str, ...], labels: Sequence[str]) -> TaskSpe
     return TaskSpec(name=name, text_columns=columns, label_names=tuple(labels), field_names=fields)
 
 
-def _checked(table: pa.Table, spec: TaskSpec, file: Path) -> pa.Table:
-    rows = standardise(Dataset(table), spec, str(file), LABEL).with_format("arrow")[:]
-    numbers, losses = pa.nulls(len(table), pa.int32()), pa.nulls(len(table), pa.float32())
-    numbers = pa.array(np.zeros(len(table), np.int32)) if SET not in table.column_names else table.column(SET)
+def check_distilled(rows: Dataset, spec: TaskSpec, where: str) -> pa.Table:
+    """
+    Returns the rows of one configuration as [`DistilledDirectory.table`] does. Label names, where they carry any, must
+    be those of the task.
+
+    Args:
+        rows: What was read.
+        spec: The task.
+        where: The file or the name of the configuration, for messages.
+
+    Raises:
+        UserError: no rows, or a column that is missing or holds something else.
+    """
+    # A distilled row has one label, even if those of the task are lists on the Hub.
+    table = standardise(rows, replace(spec, row_filter=None), where, LABEL).with_format("arrow")[:]
+    numbers = pa.chunked_array([np.zeros(len(rows), np.int32)])
+    losses = pa.chunked_array([pa.nulls(len(rows), pa.float32())])
+    if SET in rows.column_names:
+        numbers = column_values(rows, SET)
     if not pa.types.is_integer(numbers.type) or numbers.null_count:
-        raise UserError(f"'set' in '{file}' must be a whole number in every row")
-    if LOSS in table.column_names:
-        losses = table.column(LOSS)
-        if not (pa.types.is_floating(losses.type) or pa.types.is_null(losses.type)):
-            raise UserError(f"'generator_loss' in '{file}' holds {losses.type}, not numbers")
+        raise UserError(f"'set' in '{where}' must be a whole number in every row")
+    if LOSS in rows.column_names:
+        losses = column_values(rows, LOSS)
+    if not any(test(losses.type) for test in (pa.types.is_floating, pa.types.is_integer, pa.types.is_null)):
+        raise UserError(f"'generator_loss' in '{where}' holds {losses.type}, not numbers")
     try:
-        return rows.append_column(SET, numbers.cast(pa.int32())).append_column(LOSS, losses.cast(pa.float32()))
+        numbers = numbers.cast(pa.int32())
     except pa.ArrowInvalid as error:
-        raise UserError(f"'set' in '{file}' holds a number that is out of range: {error}") from error
+        raise UserError(f"'set' in '{where}' holds a number that is out of range: {error}") from error
+    return table.append_column(SET, numbers).append_column(LOSS, losses.cast(pa.float32(), safe=False))
+
+
+def rows_by_set(table: pa.Table, spec: TaskSpec) -> dict[int, list[DistilledRow]]:
+    """Returns what [`check_distilled`] returned by set number, ascending; an unknown loss is NaN."""
+    columns = table.to_pydict()
+    texts = zip(*(columns[name] for name in spec.text_columns), strict=True)
+    found: dict[int, list[DistilledRow]] = {}
+    for row, label, number, loss in zip(texts, columns[LABEL], columns[SET], columns[LOSS], strict=True):
+        found.setdefault(number, []).append(DistilledRow(row, label, number, float("nan") if loss is None else loss))
+    return dict(sorted(found.items()))

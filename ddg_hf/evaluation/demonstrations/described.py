@@ -4,11 +4,13 @@
 import json
 from pathlib import Path
 
-from datasets import ClassLabel, Dataset, Features, Value, load_dataset
+from datasets import ClassLabel, Features, Value, load_dataset
 from datasets.exceptions import DatasetsError
 
 from ddg_hf.data.tasks import TASKS, TaskSpec
 from ddg_hf.errors import UserError
+from ddg_hf.formats.directory import as_dataset
+from ddg_hf.formats.reading import open_source
 from ddg_hf.provenance import METADATA_FILE
 
 from .distilled import available_dpc
@@ -45,10 +47,10 @@ def _features(source: str, config: str) -> Features:
             raise UserError(
                 f"'{source}' has no {config}/train.parquet to say what its labels are called; pass the task"
             )
-        return Dataset.from_parquet(str(file)).features
+        return as_dataset(open_source(file).schema.empty_table(), file).features
     try:
         return load_dataset(source, config, split="train").features
-    except (OSError, RuntimeError, ValueError, DatasetsError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, DatasetsError) as error:
         raise UserError(f"cannot load '{source}': {' '.join(str(error).split())[:300]}") from error
 
 

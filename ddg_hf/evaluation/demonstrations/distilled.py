@@ -4,20 +4,21 @@
 import re
 from pathlib import Path
 
-import numpy as np
 from datasets import Dataset, get_dataset_config_names, load_dataset
 from datasets.exceptions import DatasetsError
 
-from ddg_hf.data.checks import standardise
 from ddg_hf.data.tasks import TaskSpec
 from ddg_hf.errors import UserError
+from ddg_hf.formats.directory import as_dataset, check_distilled, rows_by_set
 from ddg_hf.formats.reading import read_table
 
 from .json_file import read_json_rows
-from .sets import DemonstrationSet, to_demonstrations
+from .sets import DemonstrationSet
 
 _CONFIG = re.compile(r"dpc_(\d+)")
 _DILM_FILE = re.compile(r"dataset_(\d+)\.json")
+# What loading from the Hub raises, also for files that are not what they should be.
+_HUB_ERRORS = (OSError, ValueError, TypeError, KeyError, RuntimeError, DatasetsError)
 
 
 def available_dpc(source: str) -> list[int]:
@@ -36,7 +37,7 @@ def available_dpc(source: str) -> list[int]:
     else:
         try:
             names = get_dataset_config_names(source)
-        except (OSError, ValueError, RuntimeError, DatasetsError) as error:
+        except _HUB_ERRORS as error:
             raise _not_loaded(source, error) from error
     found = sorted(int(match[1]) for match in map(_CONFIG.fullmatch, names) if match)
     if not found:
@@ -58,19 +59,19 @@ def load_distilled(source: str, config: str, spec: TaskSpec) -> list[Demonstrati
         The sets, by ascending number.
 
     Raises:
-        UserError: nothing there to load, or columns, label names or label ids that are not the task's.
+        UserError: nothing there to load, columns, label names or label ids that are not the task's, or a `set` that is
+            no whole number.
     """
     folder = Path(source).expanduser()
     if not folder.is_dir():
         try:
-            return _sets_of(load_dataset(source, config, split="train"), spec, config)
-        except (OSError, RuntimeError, DatasetsError) as error:
+            rows = load_dataset(source, config, split="train")
+        except _HUB_ERRORS as error:
             raise _not_loaded(source, error) from error
-        except ValueError as error:
-            raise error if isinstance(error, UserError) else _not_loaded(source, error) from error
+        return _sets_of(rows, spec, f"{source}/{config}")
     file = folder / config / "train.parquet"
     if file.is_file():
-        return _sets_of(Dataset(read_table(file)), spec, config)
+        return _sets_of(as_dataset(read_table(file), file), spec, str(file))
     numbered = sorted(
         (int(match[1]), path)
         for path in (folder / config).glob("dataset_*.json")
@@ -87,11 +88,7 @@ def _not_loaded(source: str, error: Exception) -> UserError:
     return UserError(f"cannot load '{source}': it is no directory, and as a Hub id it fails with: {reason}")
 
 
-def _sets_of(dataset: Dataset, spec: TaskSpec, config: str) -> list[DemonstrationSet]:
-    """Splits a dataset by its column `set`; without it, all rows are set 0."""
-    numbers_N = np.asarray(dataset["set"]) if "set" in dataset.column_names else np.zeros(len(dataset), int)
-    rows = to_demonstrations(standardise(dataset, spec, config, "label"), spec)
-    return [
-        DemonstrationSet(int(number), tuple(rows[i] for i in np.flatnonzero(numbers_N == number)))
-        for number in np.unique(numbers_N)
-    ]
+def _sets_of(rows: Dataset, spec: TaskSpec, where: str) -> list[DemonstrationSet]:
+    """Splits rows by their column `set`; without it, all are set 0."""
+    found = rows_by_set(check_distilled(rows, spec, where), spec)
+    return [DemonstrationSet(number, tuple((row.texts, row.label) for row in kept)) for number, kept in found.items()]

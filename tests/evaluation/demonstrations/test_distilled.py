@@ -1,6 +1,7 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """Distilled sets: directories, the Hub, DiLM's files, and what is wrong with some of them."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -12,7 +13,8 @@ from datasets import ClassLabel, Dataset, Features, Value, load_dataset
 
 from ddg_hf.data.tasks import get_task
 from ddg_hf.errors import UserError
-from ddg_hf.evaluation.demonstrations import DemonstrationSet, available_dpc, load_distilled
+from ddg_hf.evaluation.demonstrations import DemonstrationSet, available_dpc, describe_distilled, load_distilled
+from ddg_hf.formats.directory import open_distilled
 
 SPEC = get_task("sst2")
 
@@ -153,3 +155,61 @@ def test_table_without_sets_is_one_set(tmp_path):
     (tmp_path / "dpc_2").mkdir()
     pq.write_table(pa.table({"sentence": ["a", "b"], "label": [0, 1]}), tmp_path / "dpc_2" / "train.parquet")
     assert [len(s.rows) for s in load_distilled(str(tmp_path), "dpc_2", SPEC)] == [2]
+
+
+def changed(folder, metadata=None, **columns):
+    """Writes two rows of `SPEC` with other columns, and with other metadata than that of `datasets`."""
+    write_parquet(folder, sets=(0, 1))
+    table = pq.read_table(folder / "train.parquet")
+    for name, values in columns.items():
+        table = table.set_column(table.column_names.index(name), name, pa.array(values))
+    if metadata is not None:
+        table = table.replace_schema_metadata({"huggingface": metadata})
+    pq.write_table(table, folder / "train.parquet")
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        "{",
+        "[1]",
+        "7",
+        '{"info": 7}',
+        '{"info": {"features": [1]}}',
+        '{"info": {"features": {"label": 7}}}',
+        '{"info": {"features": {"label": {"_type": "Nonsense"}}}}',
+        '{"info": {"features": {"label": {"_type": "Value"}}}}',
+        "[" * 100_000,
+    ],
+)
+def test_columns_that_are_described_wrongly(tmp_path, metadata):
+    changed(tmp_path / "dpc_1", metadata)
+    for read in (lambda source: load_distilled(source, "dpc_1", SPEC), describe_distilled, open_distilled):
+        with pytest.raises(UserError, match="dpc_1/train.parquet' describes its columns wrongly"):
+            read(str(tmp_path))
+
+
+@pytest.mark.parametrize("values", [["x", "y"], [None, 1], [None, None], [0.5, 1.0], [[0], [1]], [True, False]])
+def test_sets_that_are_no_whole_numbers(tmp_path, monkeypatch, values):
+    """In a directory and on the Hub, which here is the directory, too."""
+    changed(tmp_path / "dpc_1", metadata="{}", set=values)
+    with pytest.raises(UserError, match="'set' in '.*dpc_1/train.parquet' must be a whole number in every row"):
+        load_distilled(str(tmp_path), "dpc_1", SPEC)
+    rows = Dataset(pq.read_table(tmp_path / "dpc_1" / "train.parquet"))
+    monkeypatch.setattr("ddg_hf.evaluation.demonstrations.distilled.load_dataset", lambda *args, **kwargs: rows)
+    with pytest.raises(UserError, match="'set' in 'user/sst2-ddg/dpc_1' must be a whole number in every row"):
+        load_distilled("user/sst2-ddg", "dpc_1", SPEC)
+
+
+def test_list_labels_are_refused(tmp_path):
+    """Also for a task whose labels are lists on the Hub."""
+    changed(tmp_path / "dpc_1", metadata="{}", label=[[0], [1, 2]])
+    spec = dataclasses.replace(SPEC, row_filter="single_label")
+    with pytest.raises(UserError, match="'label' of .* holds list<.*one label per row"):
+        load_distilled(str(tmp_path), "dpc_1", spec)
+
+
+def test_losses_of_any_number_do_not_matter(tmp_path):
+    for n, losses in enumerate(([1, 2**60], [0.5, None], [None, None]), 1):
+        changed(tmp_path / f"dpc_{n}", metadata="{}", generator_loss=losses)
+        assert [member.set_id for member in load_distilled(str(tmp_path), f"dpc_{n}", SPEC)] == [0, 1]
