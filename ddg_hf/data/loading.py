@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -164,8 +163,9 @@ def read_file(
     file: Path, text_columns: tuple[str, ...], required: tuple[str, ...] = (), optional: tuple[str, ...] = ()
 ) -> Dataset:
     """
-    Reads one file; of JSON the `required` columns and those of `optional` that it has, or all if none is named. Each
-    split is read by itself, so that differing label names are seen and not cast away.
+    Reads one file; of text formats the `required` columns and those of `optional` that it has, or all if none is
+    named. Each split is read by itself, so that differing label names are seen and not cast away. CSV and TSV do not
+    tell numbers from text: columns that are none of `text_columns` hold numbers or truth values if all cells do.
     """
     from ..formats.reading import open_source  # its modules import this package
 
@@ -173,30 +173,41 @@ def read_file(
     if suffix in _FILE_TYPES and not file.stat().st_size:
         raise UserError(f"'{file}' is empty.")
     try:
-        if suffix in (".csv", ".tsv"):
-            # A text is a text even if it reads "NA" or "007"; only an empty cell is missing.
-            frame = pd.read_csv(
-                file,
-                sep="\t" if suffix == ".tsv" else ",",
-                dtype=dict.fromkeys(text_columns, "object"),
-                keep_default_na=False,
-                na_values=[""],
-                low_memory=False,
-                encoding="utf-8-sig",
-            )
-            return Dataset(pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata())
         if suffix == ".parquet" and not pq.read_metadata(file).num_rows:
             return Dataset(pq.read_table(file))  # `load_dataset` has no split without rows
         if suffix == ".parquet":
             return load_dataset("parquet", data_files={"train": str(file)}, split="train")
         if suffix in _FILE_TYPES:
-            # Not `load_dataset`: Arrow's own reader ends the process where the first value is null.
+            # Not `load_dataset`: Arrow's own reader ends the process where the first value of JSON is null.
             source = open_source(file, (*required, *optional) or None)
             check_columns(Dataset(pa.table({name: [] for name in source.found})), required, "train")
-            return Dataset(pa.Table.from_batches(source.batches(), source.schema))
-    except (OSError, ValueError, RuntimeError, DatasetsError, pa.ArrowException) as error:
+            table = pa.Table.from_batches(source.batches(), source.schema)
+            for i, name in enumerate(table.column_names):
+                if not source.typed and name not in text_columns:
+                    table = table.set_column(i, name, _typed(table.column(i)))
+            return Dataset(table)
+    except UserError:
+        raise  # says more than the error that it comes from
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, DatasetsError, pa.ArrowException) as error:
         raise UserError(f"Could not read '{file}': {_first_line(error.__cause__ or error)}") from error
     raise UserError(f"'{file}' is none of the file types that can be read: {', '.join(_FILE_TYPES)}.")
+
+
+def _typed(cells: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Returns the cells of a column as whole numbers, truth values or fractions if they all are, else as they are."""
+    cells = pc.if_else(pc.equal(cells, ""), None, cells)
+    trimmed = pc.replace_substring_regex(pc.utf8_trim_whitespace(cells), r"^\+", "")
+    distinct = {cell.lower() for cell in pc.unique(trimmed).to_pylist() if cell is not None}
+    if distinct and distinct <= {"true", "false"}:
+        return trimmed.cast(pa.bool_())
+    if any(cell[:1].isalpha() for cell in distinct):
+        return cells  # Arrow would take "nan" and "inf" for fractions
+    for kind in (pa.int64(), pa.float64()):
+        try:
+            return trimmed.cast(kind)
+        except pa.ArrowInvalid:
+            pass
+    return cells
 
 
 def _from_hub(

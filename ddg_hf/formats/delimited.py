@@ -31,7 +31,7 @@ class Delimited(Source):
     A CSV or TSV file with a header. A cell without anything in it is missing (null); an empty text is `""`.
 
     Raises:
-        UserError: the file cannot be read, is empty, or its header has a column twice.
+        UserError: the file cannot be read, is empty, or its header has a column twice that is read.
     """
 
     typed = False
@@ -42,7 +42,7 @@ class Delimited(Source):
         place, self._header = next(self._placed_records(_HEADER_BYTES), ("", []))
         if not self._header:
             raise UserError(f"'{path}' is empty")
-        check_distinct(self._header, place)
+        check_distinct([name for name in self._header if is_wanted(name, columns)], place)
         self.found = tuple(self._header)
         self._kept = [i for i, name in enumerate(self._header) if is_wanted(name, columns)]
         self.schema = pa.schema([pa.field(self._header[i], pa.string()) for i in self._kept])

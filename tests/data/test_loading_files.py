@@ -2,6 +2,8 @@
 """Data sets that are not registered: files and directories."""
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from datasets import concatenate_datasets
 
@@ -143,7 +145,10 @@ def test_empty_cell_in_csv(tmp_path):
     [
         ("text,label\n", "Split 'train' of 'data' has no rows"),
         ("", "is empty"),
-        ('text,label\n"a,0\nb,1\n', "Could not read"),
+        ('text,label\n"a,0\nb,1\n', "the row that begins in line 2 of '"),
+        ("text,label\na,0\nb,1,2\n", "data.csv' has 3 fields, but the header has 2: is a quotation mark or"),
+        ("text,label\na,0\nb\0,1\n", "data.csv' has a NUL byte in line 3, column 2"),
+        ("text,label,text\na,0,b\nb,1,c\n", "data.csv' has two columns 'text'; rename or remove one"),
         ("text,label\na,0\nb,0\n", "two or more different labels"),
         ("text,label\na,0.5\nb,1.5\n", "holds double; labels are integers or strings"),
         ("text,lable\na,0\nb,1\n", "no column 'label'. Did you mean 'lable'? Its columns are text, lable."),
@@ -156,11 +161,53 @@ def test_useless_files(tmp_path, content, message):
     assert message in error_of(dataset=file, text_columns=["text"])
 
 
-@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
-def test_damaged_files(tmp_path, suffix):
-    file = tmp_path / f"data.{suffix}"
+def test_empty_texts_and_labels_in_csv(tmp_path):
+    """A text may be empty, if it is there; a label may not."""
+    file = tmp_path / "data.csv"
+    file.write_text('text,label\n"",x\nb,y\n' + "a,x\nb,y\n" * 9)
+    splits = load_data(dataset=file, text_columns=["text"])[1]
+    assert sum(splits[split]["text"][:].count("") for split in splits) == 1
+    file.write_text('text,label\na,x\nb,""\n')
+    assert "Column 'label' of split 'train' has no value in row 1" in error_of(dataset=file, text_columns=["text"])
+
+
+@pytest.mark.parametrize(
+    ("cells", "names"),
+    [
+        (["0", " 1"], ("0", "1")),
+        (["00", "+1"], ("0", "1")),
+        (["true", "False"], ("False", "True")),
+        (["True", "1"], ("1", "True")),
+        (["nan", "inf"], ("inf", "nan")),
+        (["NA", "1"], ("1", "NA")),
+        ([" a", "b"], (" a", "b")),
+        (["1_0", "2"], ("1_0", "2")),
+    ],
+)
+def test_labels_in_csv_are_ids_if_all_of_them_are_numbers(tmp_path, cells, names):
+    file = tmp_path / "data.csv"
+    file.write_text("text,label\n" + "".join(f"a,{cell}\n" for cell in cells * 10))
+    assert load_data(dataset=file, text_columns=["text"])[0].label_names == names
+
+
+def test_columns_of_csv_that_are_not_read_may_have_the_same_name(tmp_path):
+    """Spreadsheets write them without any."""
+    file = tmp_path / "data.csv"
+    file.write_text("text,label,,\n" + "a,x,,\nb,y,,\n" * 10)
+    assert load_data(dataset=file, text_columns=["text"])[1]["train"].column_names == ["text", "label"]
+
+
+def test_damaged_files(tmp_path):
+    file = tmp_path / "data.parquet"
     file.write_text("{broken")
     assert f"Could not read '{file}'" in error_of(dataset=file, text_columns=["text"])
+    table = pa.table({"text": ["a", "b"], "label": [0, 1]})
+    pq.write_table(table.replace_schema_metadata({"huggingface": '{"info": 7}'}), file)
+    assert f"Could not read '{file}'" in error_of(dataset=file, text_columns=["text"])
+    file = tmp_path / "data.jsonl"
+    file.write_text('{"text": "a", "label": 0}\n' * 6 + '{"text": "b" "label": 1}\n')
+    message = error_of(dataset=file, text_columns=["text"])
+    assert message == f"line 7 of '{file}' is not JSON: Expecting ',' delimiter in column 14"
 
 
 def test_list_labels_are_refused(tmp_path):
