@@ -133,7 +133,8 @@ def _read_dataset(source: str | Path, text_columns: tuple[str, ...], label: str)
         return {"train": read_file(path, text_columns, (*text_columns, label))}
     if path.is_dir():
         files = _files_by_split(path)
-        return {split: read_file(file, text_columns, (*text_columns, label)) for split, file in files.items()}
+        required = (*text_columns, label)
+        return {split: read_file(file, text_columns, required, split=split) for split, file in files.items()}
     if path.is_absolute() or path.suffix.lower() in _FILE_TYPES or len(path.parts) > 2 or str(source).startswith("."):
         raise UserError(f"'{source}' does not exist; 'dataset' is a file, a directory or a Hub id.")
     loaded = _from_hub(str(source), hint="; no such file or directory is here either")
@@ -160,12 +161,17 @@ def _files_by_split(folder: Path) -> dict[str, Path]:
 
 
 def read_file(
-    file: Path, text_columns: tuple[str, ...], required: tuple[str, ...] = (), optional: tuple[str, ...] = ()
+    file: Path,
+    text_columns: tuple[str, ...],
+    required: tuple[str, ...] = (),
+    optional: tuple[str, ...] = (),
+    split: str = "train",
 ) -> Dataset:
     """
     Reads one file; of text formats the `required` columns and those of `optional` that it has, or all if none is
     named. Each split is read by itself, so that differing label names are seen and not cast away. CSV and TSV do not
-    tell numbers from text: columns that are none of `text_columns` hold numbers or truth values if all cells do.
+    tell numbers from text: columns that are none of `text_columns` hold numbers or truth values if all cells do. A
+    missing column is said to be one of `split`.
     """
     from ..formats.reading import open_source  # its modules import this package
 
@@ -180,7 +186,7 @@ def read_file(
         if suffix in _FILE_TYPES:
             # Not `load_dataset`: Arrow's own reader ends the process where the first value of JSON is null.
             source = open_source(file, (*required, *optional) or None)
-            check_columns(Dataset(pa.table({name: [] for name in source.found})), required, "train")
+            check_columns(Dataset(pa.table({name: [] for name in source.found})), required, split)
             table = pa.Table.from_batches(source.batches(), source.schema)
             for i, name in enumerate(table.column_names):
                 if not source.typed and name not in text_columns:

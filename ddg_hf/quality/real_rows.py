@@ -30,8 +30,8 @@ def read_real_rows(file: str | Path, spec: TaskSpec, labelled: bool) -> tuple[li
     path = Path(os.path.expanduser(file))
     if not path.is_file():
         raise UserError(f"'{file}' is no file of rows")
-    rows = read_file(path, spec.text_columns, spec.text_columns, ("label", "labels") if labelled else ())
     name = str(file)
+    rows = read_file(path, spec.text_columns, spec.text_columns, ("label", "labels") if labelled else (), name)
     if labelled:
         column = "labels" if "labels" in rows.column_names and "label" not in rows.column_names else "label"
         return rows_and_labels(standardise(rows, spec, name, column), spec)

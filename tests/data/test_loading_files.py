@@ -132,6 +132,14 @@ def test_unknown_string_label(tmp_path):
     assert "Label 'middle' in split 'test', row 3, is not among the label names (high, low, mid)" in message
 
 
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_missing_column_of_a_split(tmp_path, suffix):
+    write_frame(FRAME, tmp_path / f"train.{suffix}")
+    write_frame(FRAME.drop(columns="title"), tmp_path / f"test.{suffix}")
+    message = error_of(dataset=tmp_path, text_columns=["title"], label_column="stars")
+    assert message.startswith("Split 'test' has no column 'title'.")
+
+
 def test_empty_cell_in_csv(tmp_path):
     file = tmp_path / "data.csv"
     file.write_text("text,label\na,0\n,1\nc,1\n")
