@@ -77,17 +77,17 @@ def convert(conversion: Conversion, overwrite: bool = False) -> Converted:
             the message names. Nothing is written then.
     """
     source, target = (Path(os.path.expanduser(name)) for name in (conversion.source, conversion.target))
-    suffix = _format(target, conversion.target)
     if conversion.task is not None:
         for name in ("text_columns", "label_names"):
             if getattr(conversion, name) is not None:
                 raise UserError(f"--{name} describes data that is no registered task; leave it out with --task")
         spec = get_task(conversion.task)
         conversion = dataclasses.replace(conversion, text_columns=spec.text_columns, label_names=spec.label_names)
-    _check_target(target, suffix, overwrite)
-    if target.resolve() in source.resolve().parents:
-        raise UserError(f"'{target}' holds '{source}' and would be replaced with it; give another directory")
     try:
+        suffix = _format(target, conversion.target)
+        _check_target(target, suffix, overwrite)
+        if target.resolve() in source.resolve().parents:
+            raise UserError(f"'{target}' holds '{source}' and would be replaced with it; give another directory")
         published = find_published(source) if source.is_dir() else {}
         with _no_new_directories(target.parent):
             if not published:

@@ -180,6 +180,13 @@ def test_arguments_that_do_not_fit(tmp_path, target, options, message):
     assert list(tmp_path.iterdir()) == [source]
 
 
+@pytest.mark.parametrize("names", [("x.csv", "y" * 300 + ".csv"), ("x" * 300 + ".csv", "y.csv")])
+def test_names_that_are_too_long(tmp_path, names):
+    (tmp_path / "x.csv").write_text("text,label\na,0\n")
+    with pytest.raises(UserError, match="File name too long"):
+        run(*(tmp_path / name for name in names))
+
+
 def test_directories_with_dots(tmp_path):
     source = write_lines(tmp_path / "rows.jsonl", {"text": "a", "label": 0})
     run(source, f"{tmp_path}/v1.0/")
