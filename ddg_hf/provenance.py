@@ -54,8 +54,8 @@ def published_record(value: Any, key: str = "") -> Any:
     """
     Returns a record without secrets and without directories of this machine.
 
-    Of a path under a key that names one (`generator`, `output_dir`, ...) the last part is kept, unless it is relative
-    to the working directory; the home directory is left out of all texts.
+    Of an absolute path, if it is one of this machine or under a key that names one (`generator`, `output_dir`, ...),
+    the last part is kept; in other texts the home directory becomes `~`.
     """
     if isinstance(value, dict):
         return {name: published_record(item, str(name)) for name, item in redact(value).items()}
@@ -63,11 +63,13 @@ def published_record(value: Any, key: str = "") -> Any:
         return [published_record(item, key) for item in value]
     if not isinstance(value, str):
         return value
-    if _PATH_KEY.search(key):
-        bare = value.removeprefix("file://")
-        if PurePosixPath(bare).is_absolute() or PureWindowsPath(bare).is_absolute() or bare.startswith(("~", "..")):
-            return PureWindowsPath(bare).name  # splits at both kinds of slashes
-    return value.replace(str(Path.home()), "~") if len(str(Path.home())) > 1 else value
+    bare = value.removeprefix("file://")
+    absolute = PurePosixPath(bare).is_absolute() or PureWindowsPath(bare).is_absolute()
+    names_path = bool(_PATH_KEY.search(key)) and (absolute or bare.startswith(("~", "..")))
+    if names_path or (absolute and 1 < len(bare) < 1024 and os.path.exists(bare)):
+        return PureWindowsPath(bare).name  # splits at both kinds of slashes
+    home = str(Path.home())
+    return re.sub(rf"(?<![\w.~-]){re.escape(home)}(?=/|$)", "~", value) if len(home) > 1 else value
 
 
 @contextlib.contextmanager

@@ -4,27 +4,29 @@ Cards of which one part is generated and the other belongs to their user. Pure f
 
 Generated blocks stand between `<!-- ddg_hf: begin NAME -->` and `<!-- ddg_hf: end NAME -->`; the text around them, and
 the keys of the header that do not describe files or results, are free: they are generated once, and then whoever edits
-them has the say. The last line of a card keeps digests of its free parts as they were generated and as they were last
-written by this package. So an edit can be told from an old version, and edits of two copies from one another.
+them has the say. The last line of a card keeps digests of its free parts as they were generated, and as they were when
+this copy and the published one were last the same, with the place where it is published. So an edit can be told from
+an old version, and edits of two copies from one another.
 """
 
 import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
 
 from ..errors import UserError
+from .text import block
 
 CARD_FILE = "README.md"
 # Keys of a header that describe files and results: always made anew.
 DESCRIBING = ("configs", "dataset_info", "size_categories", "model-index")
 
 _BLOCK = re.compile(r"<!-- ddg_hf: begin (\w+) -->\n(.*?)<!-- ddg_hf: end \1 -->", re.DOTALL)
-_RECORD = re.compile(r"\n*<!-- ddg_hf: record (\{[^\n]*\}) -->\s*$")
+_RECORD = re.compile(r"\n*<!-- ddg_hf: record (\{[^\n]*\}) -->")
 _HEADER = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _MAX_CARD = 2**20  # bytes; cards are a few thousand
 
@@ -37,14 +39,17 @@ class Card:
     Attributes:
         header: The mapping of its YAML.
         body: Its Markdown, without the record.
-        generated: Digests of the free text (`text`) and of the free keys of the header as they were generated.
-        written: The same as they were last written by this package; empty if they never were.
+        generated: Digests of the free text (`text`) and of the free keys of the header as they were generated; empty
+            if this package has not generated the card.
+        base: The same as they were when the copies in the directory and at `target` were last the same.
+        target: Where that copy is published, `user/name@branch`; empty if nowhere.
     """
 
     header: dict[str, Any]
     body: str
     generated: Mapping[str, str] = field(default_factory=dict)
-    written: Mapping[str, str] = field(default_factory=dict)
+    base: Mapping[str, str] = field(default_factory=dict)
+    target: str = ""
 
     @property
     def free_text(self) -> str:
@@ -57,12 +62,21 @@ class Card:
         free = {key: value for key, value in self.header.items() if key not in DESCRIBING}
         return {"text": _digest(self.free_text), **{f"header.{key}": _digest(value) for key, value in free.items()}}
 
+    def at(self, target: str) -> "Card":
+        """Returns the card as it is published at `target`, and kept in the directory."""
+        return replace(self, base=self.digests, target=target)
+
+    def with_block(self, name: str, content: str) -> "Card":
+        """Returns the card with another content of one of its blocks, which is put at the end if it is not there."""
+        return replace(self, body=_with_blocks_of(self.body, block(name, content)))
+
     def __str__(self) -> str:
-        record = json.dumps({"generated": dict(self.generated), "written": self.digests}, sort_keys=True)
+        record = {"generated": dict(self.generated), "base": dict(self.base), "target": self.target}
         header = yaml.dump(
             self.header, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=float("inf")
         ).strip()
-        return f"---\n{header}\n---\n\n{self.body.strip()}\n\n<!-- ddg_hf: record {record} -->\n"
+        shown = json.dumps(record, sort_keys=True).replace("--", "-\\u002d")  # would end the comment
+        return f"---\n{header}\n---\n\n{self.body.strip()}\n\n<!-- ddg_hf: record {shown} -->\n"
 
 
 class _Dumper(yaml.SafeDumper):
@@ -88,7 +102,7 @@ def _digest(value: Any) -> str:
 def new_card(header: dict[str, Any], body: str) -> Card:
     """Returns a card as it is generated."""
     card = Card({key: value for key, value in header.items() if value is not None}, body.strip())
-    return Card(card.header, card.body, card.digests, card.digests)
+    return replace(card, generated=card.digests, base=card.digests)
 
 
 def read_card(content: bytes, where: str) -> Card:
@@ -110,19 +124,19 @@ def read_card(content: bytes, where: str) -> Card:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{what} is not UTF-8 text; mend or remove it") from error
+    text = text.replace("\r\n", "\n")
     match = _HEADER.search(text)
     header = _read_header(match[1], what) if match else {}
     body = text[match.end() :] if match else text
-    record = _RECORD.search(body)
-    digests: dict[str, Any] = {}
-    if record:
-        body = body[: record.start()]
-        try:
-            digests = json.loads(record[1])
-        except (ValueError, RecursionError):
-            digests = {}  # edited: it is then a card that we have not written
-    generated, written = (_strings(digests.get(name)) for name in ("generated", "written"))
-    return Card(header, body.strip(), generated, written)
+    records = _RECORD.findall(body)
+    body = _RECORD.sub("", body).strip()
+    try:
+        record = json.loads(records[-1]) if records else {}
+    except (ValueError, RecursionError):
+        record = {}  # tampered with: it is then a card that we have not written
+    target = record.get("target")
+    generated, base = (_strings(record.get(name)) for name in ("generated", "base"))
+    return Card(header, body, generated, base, target if isinstance(target, str) else "")
 
 
 def _strings(value: Any) -> dict[str, str]:
@@ -134,6 +148,8 @@ def _read_header(text: str, what: str) -> dict[str, Any]:
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
             raise UserError(f"the YAML of {what} uses aliases (*name); write the values out")
         header = yaml.safe_load(text)
+        _check_keys(header)
+        json.dumps(header, default=str)  # a number may be too long to write
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, UserError):
             raise
@@ -141,89 +157,122 @@ def _read_header(text: str, what: str) -> dict[str, Any]:
         raise UserError(f"the YAML of {what} cannot be read; mend or remove it: {reason}") from error
     if header is None:
         return {}
-    if not isinstance(header, dict) or not all(isinstance(key, str) for key in header):
+    if not isinstance(header, dict):
         raise UserError(f"the YAML of {what} is no mapping of names to values; mend or remove it")
     return header
 
 
-def merge_cards(new: Card, local: Card | None, published: Card | None, prefer: str | None = None) -> Card:
-    """
-    Returns the card to publish: what is generated of `new`, what is free of whoever edited it.
+def _check_keys(value: Any) -> None:
+    """Raises `TypeError` if a key of a mapping, at any depth, is no text."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f"the key {key!r} is no text")
+            _check_keys(item)
+    elif isinstance(value, list):
+        for item in value:
+            _check_keys(item)
 
-    Each free part (the text, and every key of the header) is merged on its own, as in a three-way merge: of two copies
-    that differ, the one counts that was edited since the directory was last written.
+
+def merge_cards(
+    new: Card, local: Card | None, published: Card | None, target: str = "", prefer: str | None = None
+) -> Card:
+    """
+    Returns a card with what is generated of `new`, and what is free of whoever edited it.
+
+    Each free part (the text, and every key of the header) is merged on its own. Where the directory and the published
+    copy were the same before, it is a three-way merge: the one that was changed since counts. Otherwise an edited part
+    counts, and one that nobody has edited is made anew.
 
     Args:
         new: The card as it is generated now.
         local: The card in the directory, if there is one.
-        published: The card that is published already, if there is one.
+        published: The card that is published at `target` already, if there is one.
+        target: Where the card is going to be published, `user/name@branch`.
         prefer: `local` or `hub`: whose part is taken where both were edited.
+
+    Returns:
+        The card, which is not published yet: see [`Card.at`].
 
     Raises:
         UserError: a part was edited in both, differently, and there is no preference.
     """
     conflicts: list[str] = []
-    winner = _winner("text", new, local, published, prefer, conflicts)
-    body = _with_blocks_of(winner.body, new.body)
-    header = {key: value for key, value in new.header.items() if key in DESCRIBING}
+
+    def source(part: str) -> Card:
+        return _source(part, new, local, published, target, prefer, conflicts)
+
+    body = _with_blocks_of(source("text").body, new.body)
+    header: dict[str, Any] = {}
     # In the order of the card that is there, so that a key keeps its place.
-    names = dict.fromkeys(key for card in (published, local, new) if card for key in card.header)
-    free: dict[str, Any] = {}
-    for key in names:
-        if key in DESCRIBING:
-            if key in header:
-                free[key] = _others(key, header[key], published)
-            continue
-        source = _winner(f"header.{key}", new, local, published, prefer, conflicts)
-        if key in source.header:
-            free[key] = source.header[key]
+    for key in dict.fromkeys(key for card in (published, local, new) if card for key in card.header):
+        if key not in DESCRIBING:
+            card = source(f"header.{key}")
+            if key in card.header:
+                header[key] = card.header[key]
+        elif key in new.header:
+            header[key] = _with_others(key, new.header[key], published)
     if conflicts:
         raise UserError(
             f"{' and '.join(conflicts)} of {CARD_FILE} was edited both here and on the Hub; make it the same, or say "
             "whose to keep: --card local or --card hub"
         )
-    if isinstance(free.get("tags"), list):
-        free["tags"] = _tags(free["tags"], new, local, published)
-    return Card(free, body, new.digests)
+    if published is not None and not published.generated and isinstance(header.get("tags"), list):
+        header["tags"] = _distinct([*header["tags"], *new.header.get("tags", ())])
+    kept = local or new
+    return Card(header, body, new.digests, kept.base, kept.target)
 
 
-def _winner(
-    part: str, new: Card, local: Card | None, published: Card | None, prefer: str | None, conflicts: list[str]
+def _source(
+    part: str,
+    new: Card,
+    local: Card | None,
+    published: Card | None,
+    target: str,
+    prefer: str | None,
+    conflicts: list[str],
 ) -> Card:
-    """The card whose part is taken."""
-    ours = local.digests.get(part) if local else None
-    theirs = published.digests.get(part) if published else None
-    base = local.written.get(part) if local else None
-    pristine_here = local is None or ours == local.generated.get(part)
+    """The card whose part is taken: `new` where the one that counts was never edited."""
+    local = local or new
+    ours, ours_new = local.digests.get(part), local.generated.get(part)
+    here = local if ours != ours_new else new
     if published is None:
-        return new if pristine_here else local
-    if theirs == published.generated.get(part):  # never edited there
-        return new if pristine_here else local
-    if local is None or ours == base or ours == theirs:
-        return published
-    if theirs == base:
-        return local
+        return here
+    theirs, theirs_new = published.digests.get(part), published.generated.get(part)
+    there = published if theirs != theirs_new else new
+    if ours == theirs:
+        return there
+    if local.target == target and target:
+        unchanged_here, unchanged_there = ours == local.base.get(part), theirs == local.base.get(part)
+    else:
+        unchanged_here, unchanged_there = ours == ours_new, theirs == theirs_new
+    if unchanged_here:
+        return there
+    if unchanged_there:
+        return here
     if prefer is None:
         conflicts.append("the text" if part == "text" else f"'{part.removeprefix('header.')}'")
-    return local if prefer == "local" else published
+    return here if prefer == "local" else there
 
 
-def _others(key: str, value: Any, published: Card | None) -> Any:
-    """Adds descriptions of other people's configurations, which stay in the repository."""
+def _with_others(key: str, value: Any, published: Card | None) -> Any:
+    """Adds descriptions of configurations that are not ours, which stay in the repository."""
     if key not in ("configs", "dataset_info") or published is None:
         return value
+    ours = value if isinstance(value, list) else [value]
     found = published.header.get(key)
     found = found if isinstance(found, list) else [found] if isinstance(found, dict) else []
     named = [entry for entry in found if isinstance(entry, dict) and isinstance(entry.get("config_name"), str)]
-    kept = [entry for entry in named if not re.fullmatch(r"dpc_\d+", entry["config_name"])]
-    return value if not kept else [*(value if isinstance(value, list) else [value]), *kept]
+    taken = {entry.get("config_name") for entry in ours}
+    mine = re.compile(r"dpc_\d+" if published.generated else "")  # of those we have published, the others are gone
+    kept = [e for e in named if e["config_name"] not in taken and not mine.fullmatch(e["config_name"])]
+    if any(entry["config_name"] == "default" or entry.get("default") for entry in kept):
+        ours = [{name: item for name, item in entry.items() if name != "default"} for entry in ours]
+    return [*ours, *kept] if kept else value
 
 
-def _tags(tags: Sequence[Any], new: Card, local: Card | None, published: Card | None) -> list[str]:
-    """The tags that were chosen; ours are added where the card is somebody else's."""
-    foreign = published is not None and not published.written
-    names = [tag for tag in (*tags, *(new.header.get("tags", ()) if foreign else ())) if isinstance(tag, str)]
-    return list(dict.fromkeys(names))
+def _distinct(tags: Sequence[Any]) -> list[str]:
+    return list(dict.fromkeys(tag for tag in tags if isinstance(tag, str)))
 
 
 def _with_blocks_of(body: str, new: str) -> str:

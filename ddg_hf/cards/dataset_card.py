@@ -63,6 +63,7 @@ def dataset_card(
     license: str | None = None,
     local: Card | None = None,
     published: Card | None = None,
+    target: str = "",
     prefer: str | None = None,
 ) -> Card:
     """
@@ -76,13 +77,14 @@ def dataset_card(
         license: License of the sets; by default that of the card that is there already, or `unknown`.
         local, published: Cards that are there already, in the directory and on the Hub. What a user wrote in them
             stays; see [`~ddg_hf.cards.card.merge_cards`].
+        target: Where the published card is, `user/name@branch`.
         prefer: Whose part to keep where both were edited: `local` or `hub`.
 
     Raises:
         UserError: both cards were edited, differently.
     """
     new = new_card(_header(directory, evaluations, repo_id), _body(directory, evaluations, checks, repo_id))
-    card = merge_cards(new, local, published, prefer)
+    card = merge_cards(new, local, published, target, prefer)
     if license is not None:
         card.header["license"] = license
     return card

@@ -49,6 +49,7 @@ def model_card(
     name: str,
     local: Card | None = None,
     published: Card | None = None,
+    target: str = "",
     **header: Any,
 ) -> Card:
     """
@@ -60,6 +61,7 @@ def model_card(
         name: Name of the model: `user/name`, or that of its directory.
         local, published: Cards that are there already. What a user wrote in them stays; where both were edited, what
             is published counts: a run that is published again must not undo what was written on the Hub.
+        target: Where the published card is, `user/name@branch`.
         header: More for the header: `tags`, `language`, `license`, `datasets`, `base_model`.
     """
     base = base_model(record)
@@ -73,7 +75,7 @@ def model_card(
         usage=block("usage", _usage(name, shown)),
     )
     generated = ModelCardData(**_header(shown, base, history, name, header)).to_dict()
-    return merge_cards(new_card(generated, body), local, published, prefer="hub")
+    return merge_cards(new_card(generated, body), local, published, target, prefer="hub")
 
 
 def base_model(record: dict[str, Any] | None) -> str | None:

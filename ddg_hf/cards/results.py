@@ -46,6 +46,13 @@ class Evaluation:
         model = redact(str(self.content["model" if self.in_context else "learner"]))
         return Path(model).name if Path(model).is_absolute() else model
 
+    @property
+    def identity(self) -> tuple:
+        """What tells evaluations of the same sets from one another: another one of the same replaces it."""
+        asked = ("split", "seed", "dtype", "scoring", "constrained", "order_by", "instruct", "chat")
+        rows = [(row["dpc"], row.get("rounds"), row["num_queries"]) for row in self.content["aggregates"]]
+        return (self.file, *(str(self.content.get(key)) for key in asked), str(rows))
+
     def setting(self, entry: dict[str, Any]) -> str:
         """How the sets of an aggregate were used, in a few words."""
         if not self.in_context:
@@ -82,7 +89,7 @@ def as_evaluation(content: Any, sets: DistilledDirectory, what: str) -> Evaluati
     Raises:
         UserError: it is something else, or of other rows; `what` names it.
     """
-    if not _is_whole(content):
+    if not is_whole(content):
         raise UserError(f"{what} is not the result of `evaluate-icl` or `evaluate-learner`")
     if tuple(content["label_names"]) != sets.spec.label_names:
         raise UserError(f"{what} is of the task '{content['task']}', whose labels are not those of '{sets.spec.name}'")
@@ -105,7 +112,7 @@ def as_evaluation(content: Any, sets: DistilledDirectory, what: str) -> Evaluati
     return Evaluation(f"{kind}_{safe}.json", content)
 
 
-def _is_whole(content: Any) -> bool:
+def is_whole(content: Any) -> bool:
     """Whether it has everything that a card reads, in the right types."""
     if not isinstance(content, dict):
         return False

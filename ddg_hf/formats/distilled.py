@@ -49,7 +49,7 @@ def write_distilled(
         # Not Dataset.to_parquet, which does not take a compression.
         pq.write_table(distilled_table(rows, spec), path, compression="zstd")
     write_json(directory / METADATA_FILE, metadata)
-    (directory / CARD_FILE).write_text(str(dataset_card(open_distilled(directory))), encoding="utf-8")
+    (directory / CARD_FILE).write_text(str(dataset_card(open_distilled(directory))), encoding="utf-8", newline="\n")
 
 
 def write_checks(directory: Path, checks: dict[str, Any]) -> None:
@@ -60,7 +60,8 @@ def write_checks(directory: Path, checks: dict[str, Any]) -> None:
         UserError: the card in the directory cannot be read.
     """
     write_json(directory / CHECKS_FILE, checks)
-    local = read_local_card(directory)
-    card = dataset_card(open_distilled(directory), checks=checks_markdown(checks), local=local)
+    card = read_local_card(directory)
+    if card is None:
+        card = dataset_card(open_distilled(directory))
     with atomic_file(directory / CARD_FILE) as temporary:
-        temporary.write_text(str(card), encoding="utf-8")
+        temporary.write_text(str(card.with_block("checks", checks_markdown(checks))), encoding="utf-8", newline="\n")

@@ -57,12 +57,10 @@ def check_repo_id(repo_id: str) -> str:
 
 
 def needed_token() -> str:
-    """Returns the token of `hf auth login` or `HF_TOKEN`. Raises `UserError` if there is none, or it is none."""
+    """Returns the token of `hf auth login` or `HF_TOKEN`. Raises `UserError` if there is none."""
     token = get_token()
     if token is None:
         raise UserError("you are not logged in to the Hub: use `hf auth login` or set HF_TOKEN")
-    if not token.isascii():
-        raise UserError("your token of the Hub has characters that no token has; copy it again")
     return token
 
 
@@ -85,6 +83,8 @@ def with_retries(action: Callable[[], Result], what: str) -> Result:
     Raises:
         UserError: the Hub refuses, or could not be reached after several attempts.
     """
+    if not (get_token() or "").isascii():
+        raise UserError("your token of the Hub has characters that no token has; copy it again")
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return action()

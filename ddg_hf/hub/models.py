@@ -50,26 +50,26 @@ def make_repository(repo_id: str, private: bool | None, token: str | None) -> st
 def publish_model(
     folder: str | Path,
     repo_id: str,
-    make_card: Callable[[Card | None], Card],
+    make_card: Callable[[Card | None, str], Card],
     *,
     revision: str | None = None,
     message: str = "Generator",
     token: str | None = None,
-) -> str:
+) -> tuple[str, Card]:
     """
     Publishes the model files of a directory, its record and a card, in one commit on top of the newest one. Weights
-    that are published and no longer in the directory are removed; other files stay.
+    that this package has published and that are no longer in the directory are removed; other files stay.
 
     Args:
         folder: A saved generator.
         repo_id: `user/name`, which exists.
-        make_card: Makes the card from the one that is published already, if there is one.
+        make_card: Makes the card from the one that is published already, if there is one, and from where it is.
         revision: Branch, made if there is none; `main` by default.
         message: First line of the commit message.
         token: By default that of `hf auth login` or `HF_TOKEN`.
 
     Returns:
-        Address of the commit.
+        Address of the commit, and the card.
 
     Raises:
         UserError: the Hub refuses or cannot be reached, the published card cannot be read, or a file contains the
@@ -83,26 +83,35 @@ def publish_model(
     }
     texts = {name: _text(path) for name, path in files.items() if not _WEIGHTS.fullmatch(name)}
 
-    def publish() -> str:
+    def publish() -> tuple[str, Card]:
         try:
             info = api.repo_info(repo_id, revision=revision, files_metadata=True)
         except RevisionNotFoundError:
             api.create_branch(repo_id, branch=str(revision), exist_ok=True)
             info = api.repo_info(repo_id, revision=revision, files_metadata=True)
         siblings = {sibling.rfilename: sibling for sibling in info.siblings or ()}
-        card = None
-        if CARD_FILE in siblings:
-            path = download(api, repo_id, siblings[CARD_FILE], info.sha, repo_type="model")
-            card = read_card(path.read_bytes(), f"of '{repo_id}'")
-        content = {**texts, CARD_FILE: str(make_card(card)).encode()}
+
+        def fetched(name: str) -> bytes:
+            return download(api, repo_id, siblings[name], info.sha, repo_type="model").read_bytes()
+
+        published = read_card(fetched(CARD_FILE), f"of '{repo_id}'") if CARD_FILE in siblings else None
+        ours = published is not None and bool(published.generated)
+        if METADATA_FILE in siblings and not ours and b'"ddg_hf_version"' not in fetched(METADATA_FILE):
+            raise UserError(
+                f"'{repo_id}' has another kind of {METADATA_FILE}, which would be replaced; use another name"
+            )
+        target = f"{repo_id}@{revision or 'main'}"
+        card = make_card(published, target).at(target)
+        content = {**texts, CARD_FILE: str(card).encode()}
         check_no_token(content, token)
         content |= {name: str(path) for name, path in files.items() if name not in content}
         operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=data) for name, data in content.items()]
-        stale = [name for name in siblings if _WEIGHTS.fullmatch(name) and name not in content]
+        stale = [name for name in siblings if ours and _WEIGHTS.fullmatch(name) and name not in content]
         operations += [CommitOperationDelete(path_in_repo=name) for name in stale]
-        return commit_whole(
+        commit = commit_whole(
             api, repo_id, operations, commit_message=message, revision=revision, parent_commit=info.sha
-        ).commit_url
+        )
+        return commit.commit_url, card
 
     return with_retries(publish, f"publish '{repo_id}'")
 

@@ -2,6 +2,7 @@
 """Fetches distilled sets from the Hub. Nothing but known files is taken, and no code is run."""
 
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,17 @@ from datasets import Dataset
 from huggingface_hub import HfApi
 from huggingface_hub.hf_api import RepoSibling
 
+from ..cards.card import CARD_FILE, read_card
 from ..errors import UserError, closest
 from ..formats.directory import open_distilled
 from ..provenance import METADATA_FILE, atomic_directory, write_json
 from ..quality import CHECKS_FILE, is_current
 from .connection import check_repo_id, with_retries
 from .files import DATA, MAX_RECORD, RECORDS, data_files, download
+from .remote import target_of
+
+# What a directory of distilled sets consists of.
+_SETS = re.compile(r"dpc_\d+|README\.md|metadata\.json|checks\.json|results")
 
 
 @dataclass(frozen=True)
@@ -129,7 +135,11 @@ def pull_distilled(
         metadata = _read_record(record, repo_id) if record.is_file() else {}
         source = {"repository": repo_id, "config": config, "revision": revision, "commit": commit}
         write_json(record, {**metadata, "pulled": source})
-        sets = open_distilled(temporary)
+        try:
+            sets = open_distilled(temporary)
+        except UserError as error:  # under the name that the user knows
+            raise UserError(str(error).replace(str(temporary), repo_id)) from error
+        _note_source(temporary / CARD_FILE, target_of(repo_id, revision))
         checks = temporary / CHECKS_FILE
         if checks.is_file() and not is_current(_read_record(checks, repo_id), sets):
             checks.unlink()  # of all configurations, where one was fetched, or of rows that are no longer there
@@ -144,12 +154,26 @@ def _check_free(directory: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise UserError(f"'{directory}' is there already; pass --overwrite to replace the sets in it, or another name")
+    foreign = [path.name for path in directory.iterdir() if not _SETS.fullmatch(path.name)]
+    if foreign:
+        raise UserError(f"'{directory}' holds more than distilled sets ('{foreign[0]}'), which alone are replaced")
     try:
         open_distilled(directory)
     except UserError as error:
         raise UserError(
             f"'{directory}' holds no distilled sets, and nothing else is replaced; give another"
         ) from error
+
+
+def _note_source(path: Path, target: str) -> None:
+    """Notes in a card that this copy is the same as the published one, so that later edits of either are seen."""
+    if not path.is_file():
+        return
+    try:
+        card = read_card(path.read_bytes(), "")
+    except UserError:  # whatever it is: it is not ours to mend, and nothing needs it
+        return
+    path.write_text(str(card.at(target)), encoding="utf-8", newline="\n")
 
 
 def _one_file(shards: list[Path], folder: Path) -> None:

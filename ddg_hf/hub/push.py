@@ -1,19 +1,19 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """Publishes distilled sets as a dataset repository, in one commit."""
 
+import contextlib
 import json
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetCard, HfApi
-from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
-from ..cards.card import CARD_FILE, Card, read_card
+from ..cards.card import CARD_FILE, Card
 from ..cards.dataset_card import dataset_card, read_local_card
 from ..cards.results import Evaluation, as_evaluation, read_evaluation
 from ..errors import UserError
@@ -22,11 +22,10 @@ from ..formats.directory import DistilledDirectory, open_distilled
 from ..provenance import METADATA_FILE, atomic_file, published_record
 from ..quality import CHECKS_FILE, checks_markdown, is_current
 from .connection import check_no_token, check_repo_id, commit_whole, needed_token, with_retries
-from .files import DATA, MAX_RECORD, download
+from .files import DATA
+from .remote import Remote, make_ready, read_remote, target_of
 
 logger = logging.getLogger(__name__)
-
-_RESULTS = re.compile(r"results/[\w-][\w.-]*\.json")
 
 
 @dataclass(frozen=True)
@@ -43,24 +42,6 @@ class Published:
     url: str
     commit: str
     changed: bool
-
-
-@dataclass(frozen=True)
-class Remote:
-    """
-    What is published already.
-
-    Attributes:
-        commit: Hash of the newest commit, `None` where there is no repository or no such branch yet.
-        card: Its card, or `None`.
-        records: Content of `checks.json` and the results, as far as it is JSON.
-        names: Paths of all files.
-    """
-
-    commit: str | None = None
-    card: Card | None = None
-    records: dict[str, Any] = field(default_factory=dict)
-    names: frozenset[str] = frozenset()
 
 
 def push_distilled(
@@ -103,9 +84,7 @@ def push_distilled(
     """
     check_repo_id(repo_id)
     if revision is not None and (revision.startswith("refs/") or re.fullmatch(r"[0-9a-f]{40}", revision)):
-        raise UserError(
-            f"--revision '{revision}' is no branch; to propose a change, open a pull request (--create_pr)"
-        )
+        raise UserError(f"--revision '{revision}' is no branch (--create_pr opens a pull request)")
     sets = open_distilled(directory)
     given = [read_evaluation(source, sets) for source in results]
     files = _files(sets)
@@ -113,37 +92,33 @@ def push_distilled(
     token = needed_token()
     _check_no_token_in_texts(sets, token)
     api = HfApi(library_name="ddg_hf")
-    message = commit_message or f"Distilled sets: {', '.join(sets.configs)}"
     first: list[str | None] = []  # what was there before the first attempt
 
     def publish() -> Published:
-        remote = _remote(api, repo_id, revision)
+        remote = read_remote(api, repo_id, revision)
         first.append(remote.commit)
         _check_whole(sets, repo_id, remote)
         evaluations, records = _records(sets, given, remote)
         content = {**files, **records}
-        checks = content.get(CHECKS_FILE)
-        report = checks_markdown(json.loads(checks)) if checks else None
-        card = dataset_card(sets, evaluations, report, repo_id, license, local, remote.card, prefer_card)
+        report = checks_markdown(json.loads(content[CHECKS_FILE])) if CHECKS_FILE in content else None
+        card = dataset_card(
+            sets, evaluations, report, repo_id, license, local, remote.card, remote.target, prefer_card
+        ).at(target_of(repo_id, revision))
         content[CARD_FILE] = str(card).encode()
         check_no_token(content, token)
-        if remote.commit is None:
-            remote = _create(api, repo_id, revision, private, create_pr, card)
-        elif private and not api.repo_info(repo_id, repo_type="dataset").private:
-            raise UserError(f"'{repo_id}' is public, and --private is for new repositories; change it in its settings")
+        parent = make_ready(api, repo_id, revision, remote, private, create_pr, card)
         # An addition cannot be used twice.
         operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=data) for name, data in content.items()]
-        stale = [name for name in remote.names if _is_ours(name) and name not in content]
-        operations += [CommitOperationDelete(path_in_repo=name) for name in sorted(stale)]
+        operations += [CommitOperationDelete(path_in_repo=name) for name in sorted(remote.ours - content.keys())]
         info = commit_whole(
             api,
             repo_id,
             operations,
             repo_type="dataset",
-            commit_message=message,
+            commit_message=commit_message or f"Distilled sets: {', '.join(sets.configs)}",
             revision=revision,
             create_pr=create_pr,
-            parent_commit=remote.commit,
+            parent_commit=parent,
         )
         if not create_pr:
             _keep_card(sets.path, card)
@@ -185,29 +160,22 @@ def _records(
     sets: DistilledDirectory, given: Sequence[Evaluation], remote: Remote
 ) -> tuple[list[Evaluation], dict[str, bytes]]:
     """The evaluations that the card shows, and the files of these and of checks that are published still to hold."""
-    evaluations: dict[str, Evaluation] = {}
-    for evaluation in given:
-        name, number = evaluation.file, 2
-        while name in evaluations:  # of one model: with other queries, scoring or split
-            name = f"{evaluation.file.removesuffix('.json')}_{number}.json"
-            number += 1
-        evaluations[name] = evaluation
+    shown: dict[str, Evaluation] = {}
     for path, content in remote.records.items():
-        name = path.removeprefix("results/")
-        if name not in evaluations and path != CHECKS_FILE:
-            try:
-                evaluations[name] = as_evaluation(content, sets, f"'{path}'")
-            except UserError:  # of rows that are no longer there: it goes with them
-                continue
-    files = {f"results/{name}": _dump(each.content, name) for name, each in evaluations.items()}
+        if path.startswith("results/") and path in remote.ours:
+            with contextlib.suppress(UserError):  # of rows that are no longer there: it goes with them
+                shown[path] = as_evaluation(content, sets, f"'{path}'")
+    names = {evaluation.identity: path for path, evaluation in shown.items()}
+    for evaluation in given:
+        path, number = names.get(evaluation.identity, f"results/{evaluation.file}"), 2
+        while path in shown and shown[path].identity != evaluation.identity or path in remote.names - remote.ours:
+            path = f"results/{evaluation.file.removesuffix('.json')}_{number}.json"
+            number += 1
+        shown[path], names[evaluation.identity] = evaluation, path
+    files = {path: _dump(evaluation.content, path) for path, evaluation in shown.items()}
     if not (sets.path / CHECKS_FILE).is_file() and is_current(remote.records.get(CHECKS_FILE, {}), sets):
         files[CHECKS_FILE] = _dump(remote.records[CHECKS_FILE], CHECKS_FILE)
-    return list(evaluations.values()), files
-
-
-def _is_ours(name: str) -> bool:
-    """Whether a push may remove a file again: data of a configuration, checks, results."""
-    return bool(DATA.fullmatch(name) or _RESULTS.fullmatch(name)) or name == CHECKS_FILE
+    return list(shown.values()), files
 
 
 def _check_no_token_in_texts(sets: DistilledDirectory, token: str) -> None:
@@ -221,62 +189,19 @@ def _check_no_token_in_texts(sets: DistilledDirectory, token: str) -> None:
 def _check_whole(sets: DistilledDirectory, repo_id: str, remote: Remote) -> None:
     """Raises `UserError` if a push would remove what a pull has left out, or replace what is somebody else's."""
     pulled = sets.metadata.get("pulled")
-    there = {match[1] for name in remote.names if (match := DATA.fullmatch(name))}
-    missing = there.difference(sets.configs)
-    if missing and isinstance(pulled, dict) and pulled.get("config") and pulled.get("repository") == repo_id:
+    there = {match[1] for name in remote.ours if (match := DATA.fullmatch(name))}
+    partial = isinstance(pulled, dict) and pulled.get("config") and pulled.get("repository") == repo_id
+    if partial and there.difference(sets.configs):
         raise UserError(
             f"'{sets.path}' holds only {pulled['config']} of '{repo_id}'; pull all of it before you publish it there"
         )
-    foreign = remote.card is None or not remote.card.written
-    if foreign and METADATA_FILE in remote.names and not there:
-        raise UserError(f"'{repo_id}' has another kind of {METADATA_FILE}, which would be replaced; use another name")
-
-
-# ---- the repository ----
-
-
-def _remote(api: HfApi, repo_id: str, revision: str | None) -> Remote:
-    """What is published on a branch."""
-    try:
-        info = api.repo_info(repo_id, repo_type="dataset", revision=revision, files_metadata=True)
-    except (RepositoryNotFoundError, RevisionNotFoundError):
-        return Remote()
-    if revision not in (None, "main"):
-        branches = [ref.name for ref in api.list_repo_refs(repo_id, repo_type="dataset").branches]
-        if revision not in branches:
-            raise UserError(f"'{revision}' of '{repo_id}' is no branch (a tag?); publish on a branch")
-    siblings = {sibling.rfilename: sibling for sibling in info.siblings or ()}
-
-    def content(name: str) -> bytes:
-        if (siblings[name].size or 0) > MAX_RECORD:
-            raise UserError(f"'{name}' of '{repo_id}' has {siblings[name].size} bytes, too many for a record")
-        return download(api, repo_id, siblings[name], info.sha).read_bytes()
-
-    card = read_card(content(CARD_FILE), f"of '{repo_id}'") if CARD_FILE in siblings else None
-    records = {}
-    for name in siblings:
-        if name == CHECKS_FILE or _RESULTS.fullmatch(name):
-            try:
-                records[name] = json.loads(content(name))
-            except (ValueError, RecursionError):
-                continue  # not ours to read: it goes
-    return Remote(info.sha, card, records, frozenset(siblings))
-
-
-def _create(api: HfApi, repo_id: str, revision: str | None, private: bool, create_pr: bool, card: Card) -> Remote:
-    """Makes the repository or the branch, once it is known that the Hub takes the card."""
-    if create_pr:
-        api.repo_info(repo_id, repo_type="dataset", revision=revision)  # says what is missing
-    try:
-        DatasetCard(str(card)).validate()
-    except HfHubHTTPError:
-        raise
-    except ValueError as error:
-        raise UserError(f"the Hub does not take the card: {' '.join(str(error).split())}") from error
-    api.create_repo(repo_id, repo_type="dataset", private=private or None, exist_ok=True)
-    if revision not in (None, "main"):
-        api.create_branch(repo_id, repo_type="dataset", branch=revision, exist_ok=True)
-    return _remote(api, repo_id, revision)
+    replaced = {METADATA_FILE, CHECKS_FILE, *(f"{config}/train.parquet" for config in sets.configs)}
+    foreign = sorted(replaced & (remote.names - remote.ours))
+    if foreign:
+        raise UserError(
+            f"'{repo_id}' has a {foreign[0]} that this package has not written and that would be replaced; publish "
+            "under another name"
+        )
 
 
 def _keep_card(directory: Path, card: Card) -> None:

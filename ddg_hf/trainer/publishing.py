@@ -47,7 +47,7 @@ class PublishingTrainer(Trainer):
         if self.is_world_process_zero():
             try:
                 result[0] = make_repository(name, private, token or self.args.hub_token)
-            except UserError as error:
+            except Exception as error:  # whatever it is, the other processes must not wait for ever
                 result[1] = str(error)
         if self.args.world_size > 1:
             broadcast_object_list(result)
@@ -69,10 +69,11 @@ class PublishingTrainer(Trainer):
         """
         if not self.is_world_process_zero():
             return
-        path = Path(self.args.output_dir) / CARD_FILE
-        card = self._card(self._local_card(), None, **kwargs)
-        with atomic_file(path) as temporary:
-            temporary.write_text(str(card), encoding="utf-8")
+        self._write_card(self._card(self._local_card(), **kwargs))
+
+    def _write_card(self, card: Card) -> None:
+        with atomic_file(Path(self.args.output_dir) / CARD_FILE) as temporary:
+            temporary.write_text(str(card), encoding="utf-8", newline="\n")
 
     def push_to_hub(
         self,
@@ -118,15 +119,15 @@ class PublishingTrainer(Trainer):
         if not self.is_world_process_zero():
             return None
         local = self._local_card()
-        address = publish_model(
+        address, card = publish_model(
             self.args.output_dir,
             self.hub_model_id,
-            lambda published: self._card(local, published, **kwargs),
+            lambda published, target: self._card(local, published, target, **kwargs),
             revision=revision or self.args.hub_revision,
             message=commit_message or "End of training",
             token=token or self.args.hub_token,
         )
-        self.create_model_card(**kwargs)
+        self._write_card(card)
         return address
 
     def _local_card(self) -> Card | None:
@@ -138,7 +139,7 @@ class PublishingTrainer(Trainer):
         except OSError as error:
             raise UserError(f"cannot read '{path}': {error.strerror or error}") from error
 
-    def _card(self, local: Card | None, published: Card | None, **kwargs) -> Card:
+    def _card(self, local: Card | None, published: Card | None = None, target: str = "", **kwargs) -> Card:
         record = self.record or run_metadata(self.stage, [self.args])
         name = getattr(self, "hub_model_id", None) or Path(self.args.output_dir).absolute().name
         tags = kwargs.get("tags") or []
@@ -149,7 +150,7 @@ class PublishingTrainer(Trainer):
             "datasets": kwargs.get("dataset"),
             "base_model": kwargs.get("finetuned_from"),
         }
-        return model_card(record, self.state.log_history, name, local, published, **more)
+        return model_card(record, self.state.log_history, name, local, published, target, **more)
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
         """Trainer calls it before the checkpoint is whole; see [`publish_checkpoint`]."""
@@ -174,7 +175,7 @@ class PublishingTrainer(Trainer):
             publish_model(
                 directory,
                 self.hub_model_id,
-                lambda published: self._card(local, published),
+                lambda published, target: self._card(local, published, target),
                 revision=revision,
                 message=message,
                 token=token,

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 STATE_FILE = "trainer_state.json"
 _TEMPORARY = ".final."
+_TOKENIZER = ("special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "*.model")
 # Present while the run that was here before is being removed.
 _REPLACING = ".replacing"
 
@@ -52,7 +53,8 @@ def run_training(trainer, stage: str, arguments: list, **provenance) -> dict[str
     metrics, checkpoint = _on_main_process(trainer.processes, lambda: _where_to_start(output_dir, args))
     if metrics is not None:
         logger.warning("'%s' holds the finished run: nothing is left to train", output_dir)
-        _remember(trainer, output_dir)
+        if trainer.is_world_process_zero():
+            _remember(trainer, output_dir)
         _publish(trainer)
         return metrics
     if args.should_save:
@@ -106,7 +108,7 @@ def _publish(trainer) -> None:
 
 def _remember(trainer, output_dir: Path) -> None:
     """Gives the trainer what a finished run has recorded, for its card."""
-    trainer.record = json.loads((output_dir / METADATA_FILE).read_text(encoding="utf-8"))
+    trainer.record = _read_record(output_dir / METADATA_FILE)
     state = output_dir / STATE_FILE
     if state.is_file():
         trainer.state.log_history = json.loads(state.read_text(encoding="utf-8"))["log_history"]
@@ -138,8 +140,8 @@ def _where_to_start(output_dir: Path, args) -> tuple[dict[str, float] | None, st
         logger.warning("'%s' holds the rest of a run that was being overwritten; it is removed", output_dir)
         return None, None
     record = output_dir / METADATA_FILE
-    content = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None
-    if content is not None and _is_enough(content.get("arguments", {}), args):
+    content = _read_record(record) if record.is_file() else None
+    if content is not None and _is_enough(content["arguments"], args):
         return content["metrics"], None
     checkpoint = find_checkpoint(args.output_dir, resume)
     if content is not None and checkpoint is None and not args.overwrite:
@@ -148,6 +150,18 @@ def _where_to_start(output_dir: Path, args) -> tuple[dict[str, float] | None, st
             "anew, or another --output_dir"
         )
     return None, checkpoint
+
+
+def _read_record(path: Path) -> dict:
+    """Reads the record of a finished run. Raises `UserError` if it is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"cannot read '{path}': {' '.join(str(error).split())}") from error
+    parts = [content.get(key) for key in ("arguments", "metrics")] if isinstance(content, dict) else []
+    if not parts or not all(isinstance(part, dict) for part in parts):
+        raise UserError(f"'{path}' is not the record of a finished run; pass --overwrite to train anew")
+    return content
 
 
 def _is_enough(recorded: dict, args) -> bool:
@@ -178,7 +192,16 @@ def _remove_run(output_dir: Path) -> None:
     """Removes the checkpoints and model files of the run that is overwritten."""
     for _, directory in checkpoints_in(output_dir):
         shutil.rmtree(directory)
-    for pattern in ("*.safetensors", "*.safetensors.index.json", "*config.json", "tokenizer*", STATE_FILE):
+    for pattern in (
+        "*.safetensors",
+        "*.safetensors.index.json",
+        "*config.json",
+        "tokenizer*",
+        "vocab.*",
+        "merges.txt",
+        *_TOKENIZER,
+        STATE_FILE,
+    ):
         for file in output_dir.glob(pattern):
             file.unlink()
 

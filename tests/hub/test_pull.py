@@ -43,6 +43,10 @@ def test_a_round_trip_gives_the_same_bytes(hub, published, tmp_path):
         ).read_bytes()
     assert pulled.metadata["pulled"]["commit"] == hub.repository(REPOSITORY).head.oid
     assert (pulled.path / "README.md").read_bytes() == hub.contents(REPOSITORY)["README.md"]
+    (pulled.path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="holds more than distilled sets .'notes.txt'"):
+        pull_distilled(REPOSITORY, pulled.path, overwrite=True)
+    (pulled.path / "notes.txt").unlink()
     # Publishing what was fetched changes nothing but the record of the fetch.
     push_distilled(pulled.path, "user/copy")
     assert load_dataset("user/copy", "dpc_2", split="train").to_list() == ours.to_pylist()
@@ -149,7 +153,7 @@ def test_nothing_but_sets_is_replaced(hub, published, tmp_path, monkeypatch):
     (run / "model.safetensors").write_bytes(b"weights")
     for target in (run, "~/run"):
         for overwrite in (False, True):
-            with pytest.raises(UserError, match="is there already|holds no distilled sets"):
+            with pytest.raises(UserError, match="is there already|holds more than|holds no distilled sets"):
                 pull_distilled(REPOSITORY, target, overwrite=overwrite)
     assert (run / "model.safetensors").read_bytes() == b"weights"
     (tmp_path / "file").write_text("x")

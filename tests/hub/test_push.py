@@ -12,8 +12,8 @@ from huggingface_hub import HfApi
 
 from ddg_hf.errors import UserError
 from ddg_hf.formats.directory import open_distilled
-from ddg_hf.formats.distilled import write_distilled
-from ddg_hf.hub import pull_distilled, push_distilled
+from ddg_hf.formats.distilled import write_checks, write_distilled
+from ddg_hf.hub import load_demonstrations, pull_distilled, push_distilled
 from ddg_hf.quality import run_checks
 from tests.hub.sets import SPEC, rows, write_results, write_sets
 
@@ -161,7 +161,7 @@ def test_edits_in_both_places_need_a_choice(hub, directory):
 def test_a_card_that_somebody_else_wrote_is_kept(hub, directory):
     HfApi().create_repo(REPOSITORY, repo_type="dataset")
     theirs = (
-        b"---\nconfigs:\n- config_name: real\n  data_files: data/train.parquet\n---\n# Mine\n\nAll about kettles.\n"
+        b"---\nconfigs:\n- config_name: default\n  data_files: data/train.parquet\n---\n# Mine\n\nAll about kettles.\n"
     )
     hub.put(REPOSITORY, "README.md", theirs, "dataset")
     sink = pa.BufferOutputStream()
@@ -169,15 +169,15 @@ def test_a_card_that_somebody_else_wrote_is_kept(hub, directory):
     hub.put(REPOSITORY, "data/train.parquet", sink.getvalue().to_pybytes(), "dataset")
     push_distilled(directory, REPOSITORY)
     assert "All about kettles." in card_text(hub) and "How to load" in card_text(hub)
-    assert [config["config_name"] for config in header(hub)["configs"]] == ["dpc_1", "dpc_2", "real"]
-    assert load_dataset(REPOSITORY, "real", split="train")["text"] == ["a"]
+    assert [config["config_name"] for config in header(hub)["configs"]] == ["dpc_1", "dpc_2", "default"]
+    assert load_dataset(REPOSITORY, "default", split="train")["text"] == ["a"]
     assert len(load_dataset(REPOSITORY, "dpc_1", split="train")) == 12
 
 
 def test_somebody_elses_record_is_not_replaced(hub, directory):
     HfApi().create_repo(REPOSITORY, repo_type="dataset")
     hub.put(REPOSITORY, "metadata.json", b'{"camera": "x"}', "dataset")
-    with pytest.raises(UserError, match="another kind of metadata.json"):
+    with pytest.raises(UserError, match="a metadata.json that this package has not written"):
         push_distilled(directory, REPOSITORY)
 
 
@@ -384,6 +384,8 @@ def test_several_results_of_one_model(hub, directory, tmp_path):
     second = write_results(tmp_path / "b", directory, scoring="generate")
     push_distilled(directory, REPOSITORY, results=[first, second])
     assert {"results/icl_tiny.json", "results/icl_tiny_2.json"} <= set(hub.contents(REPOSITORY))
+    push_distilled(directory, REPOSITORY, results=[second])
+    assert len([name for name in hub.contents(REPOSITORY) if name.startswith("results/")]) == 2
     names = [metric["name"] for result in header(hub)["model-index"][0]["results"] for metric in result["metrics"]]
     assert len(set(names)) == len(names) == 4
 
@@ -464,7 +466,7 @@ def test_a_public_repository_is_not_published_to_as_a_private_one(hub, directory
 
 @pytest.mark.parametrize(
     ("revision", "message"),
-    [("refs/pr/1", "is no branch"), ("0" * 40, "is no branch"), ("v1", "is no branch .a tag")],
+    [("refs/pr/1", "is no branch"), ("0" * 40, "is no branch"), ("v1", "is no branch but a tag")],
 )
 def test_revisions_that_are_no_branches(hub, directory, revision, message):
     push_distilled(directory, REPOSITORY)
@@ -478,12 +480,56 @@ def test_a_pull_request_needs_a_repository(hub, directory):
         push_distilled(directory, REPOSITORY, create_pr=True)
 
 
+def test_a_new_branch_begins_from_what_is_published(hub, directory, tmp_path):
+    push_distilled(directory, REPOSITORY, results=[write_results(tmp_path / "icl", directory)])
+    edit_on_hub(hub)
+    push_distilled(directory, REPOSITORY, revision="dev")
+    text = hub.contents(REPOSITORY, revision="dev")["README.md"].decode()
+    assert "Not for medical use." in text and "62.5" in text
+    part = pull_distilled(REPOSITORY, tmp_path / "part", config="dpc_1")
+    with pytest.raises(UserError, match="holds only dpc_1"):
+        push_distilled(part, REPOSITORY, revision="part")
+    assert "part" not in [ref.name for ref in HfApi().list_repo_refs(REPOSITORY, repo_type="dataset").branches]
+
+
+def test_files_that_are_not_ours_stay(hub, directory, tmp_path):
+    push_distilled(directory, REPOSITORY)
+    theirs = {"results/human_study.json": b"{}", "results/icl_mine.json": b"[1]", "dpc_1/notes.txt": b"x"}
+    for name, content in theirs.items():
+        hub.put(REPOSITORY, name, content, "dataset")
+    push_distilled(write_sets(tmp_path / "other", text="another kettle"), REPOSITORY)
+    assert theirs.items() <= hub.contents(REPOSITORY).items()
+
+
+def test_nothing_of_a_strangers_repository_is_removed_or_replaced(hub, directory):
+    HfApi().create_repo(REPOSITORY, repo_type="dataset")
+    theirs = {"dpc_7/train.parquet": b"x", "results/icl_x.json": b"{}", "README.md": b"# Mine\n"}
+    for name, content in theirs.items():
+        hub.put(REPOSITORY, name, content, "dataset")
+    push_distilled(directory, REPOSITORY)
+    assert {"dpc_7/train.parquet", "results/icl_x.json"} <= set(hub.contents(REPOSITORY))
+    HfApi().create_repo("user/second", repo_type="dataset")
+    for name in ("checks.json", "dpc_1/train.parquet"):
+        hub.put("user/second", name, b"{}", "dataset")
+        with pytest.raises(UserError, match="that this package has not written"):
+            push_distilled(directory, "user/second")
+
+
+def test_a_check_between_an_edit_and_a_push_changes_nothing_of_it(hub, directory, tmp_path):
+    push_distilled(directory, REPOSITORY, results=[write_results(tmp_path / "icl", directory)])
+    edit_here(directory, "Mine.")
+    write_checks(directory, run_checks(open_distilled(directory)))
+    assert "62.5" in (directory / "README.md").read_text()
+    push_distilled(directory, REPOSITORY)
+    assert "Mine." in card_text(hub) and "62.5" in card_text(hub) and "no proof" in card_text(hub)
+
+
 def test_shards_give_way_to_the_file(hub, directory):
     rows = load_dataset(str(directory), "dpc_2", split="train")
     rows.push_to_hub(REPOSITORY, "dpc_2", num_shards=2, data_dir="dpc_2")
     push_distilled(directory, REPOSITORY)
-    assert [name for name in hub.contents(REPOSITORY) if name.startswith("dpc_2/")] == ["dpc_2/train.parquet"]
     assert load_dataset(REPOSITORY, "dpc_2", split="train").to_list() == rows.to_list()
+    assert load_demonstrations(REPOSITORY, "dpc_2").to_list() == rows.to_list()
 
 
 def test_a_partial_copy_does_not_remove_the_rest(hub, directory, tmp_path):

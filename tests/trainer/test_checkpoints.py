@@ -171,7 +171,7 @@ def torch_full(*args, **kwargs):
     ("owner", "name", "failure"),
     [
         (generator_trainer.GeneratorTrainer, "_save", safetensors_full),
-        (generator_trainer.Trainer, "_save_optimizer_and_scheduler", torch_full),
+        (generator_trainer.PublishingTrainer, "_save_optimizer_and_scheduler", torch_full),
         (generator_trainer, "write_json", disk_full),
         (generator_trainer, "write_manifest", disk_full),
     ],
