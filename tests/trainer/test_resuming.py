@@ -78,7 +78,7 @@ def test_finished_run_is_left_as_it_is(make, tmp_path, caplog):
     again = run(make(resume_from_checkpoint="true"))
     assert again.result == first.result
     assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
-    assert "nothing is left to do" in caplog.text
+    assert "nothing is left to train" in caplog.text
 
 
 def test_finished_run_goes_on_for_more_steps(make):
