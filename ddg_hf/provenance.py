@@ -96,6 +96,14 @@ def write_json(path: str | os.PathLike, content: Any) -> None:
             file.write("\n")
 
 
+def read_json(path: Path) -> Any:
+    """Returns the content of a JSON file. Raises `UserError` if it cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"cannot read '{path}': {' '.join(str(error).split())}") from error
+
+
 def check_output_dir(
     output_dir: str | None, overwrite: bool, stage: str | None = None, resume: bool = False, replaces: bool = False
 ) -> Path:
@@ -222,10 +230,7 @@ def recorded_run(directory: str | os.PathLike | None) -> dict[str, Any] | None:
     record = Path(directory) / METADATA_FILE if directory is not None else None
     if record is None or not record.is_file():
         return None
-    try:
-        content = json.loads(record.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"cannot read '{record}': {' '.join(str(error).split())}") from error
+    content = read_json(record)
     if not isinstance(content, dict):
         raise UserError(f"'{record}' does not hold a JSON object; it is not the record of a run")
     kept = ("stage", "task", "ddg_hf_version", "ddg_hf_commit", "arguments", "metrics", "generator_run")

@@ -1,7 +1,6 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """Measured results for a card: as a table for people and as structured evaluation results for programs."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from ..data.tasks import TaskSpec
 from ..errors import UserError
 from ..evaluation.results import RESULTS_FILE
 from ..formats.directory import DistilledDirectory
-from ..provenance import redact
+from ..provenance import read_json, redact
 from .text import code, escape_markdown, table
 
 # What a table shows of an evaluation in context and of one as training data.
@@ -75,11 +74,7 @@ def read_evaluation(source: str | Path, sets: DistilledDirectory) -> Evaluation:
     """
     path = Path(source).expanduser()
     path = path / RESULTS_FILE if path.is_dir() else path
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"cannot read the results in '{path}': {' '.join(str(error).split())}") from error
-    return as_evaluation(content, sets, f"'{path}'")
+    return as_evaluation(read_json(path), sets, f"'{path}'")
 
 
 def as_evaluation(content: Any, sets: DistilledDirectory, what: str) -> Evaluation:

@@ -6,6 +6,7 @@ Memory is bounded by a number of rows of any length, not by that of bytes in the
 for many rows. A record batch of an Arrow file is read whole.
 """
 
+import abc
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -46,12 +47,13 @@ class _ArrowSource(Source):
         kept = [_as_text(field) for field in schema if is_wanted(field.name, columns)]
         self.schema = pa.schema(kept, metadata=schema.metadata)
 
+    @abc.abstractmethod
     def _read_schema(self) -> pa.Schema:
-        raise NotImplementedError
+        """Returns the columns of the file."""
 
+    @abc.abstractmethod
     def _read(self) -> Iterator[pa.RecordBatch]:
         """Yields the rows as they are in the file."""
-        raise NotImplementedError
 
     def _broken(self, error: BaseException) -> UserError:
         return UserError(f"cannot read '{self.path}': {one_line(error)}")

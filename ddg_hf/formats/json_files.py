@@ -7,6 +7,7 @@ lenient in places and it does not say where a mistake is. So a block that does n
 parsed by Python's `json`. Both give the same rows.
 """
 
+import abc
 import codecs
 import json
 from collections.abc import Iterator, Sequence
@@ -105,9 +106,9 @@ class _JsonSource(Source):
         self.schema = self._types.schema()
         self.found = tuple(self._found)
 
+    @abc.abstractmethod
     def _scan(self) -> bool:
         """Reads the file once, for the types. Returns whether it has a row."""
-        raise NotImplementedError
 
 
 class JsonLines(_JsonSource):

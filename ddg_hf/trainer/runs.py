@@ -1,7 +1,6 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """Runs a trainer from start (or checkpoint) to a finished output directory."""
 
-import json
 import logging
 import os
 import shutil
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..errors import UserError
-from ..provenance import METADATA_FILE, run_metadata, write_json
+from ..provenance import METADATA_FILE, read_json, run_metadata, write_json
 from .checkpoints import checkpoints_in, find_checkpoint, resume_requested, writing
 from .processes import Processes
 from .trackers import trackers_open
@@ -111,7 +110,7 @@ def _remember(trainer, output_dir: Path) -> None:
     trainer.record = _read_record(output_dir / METADATA_FILE)
     state = output_dir / STATE_FILE
     if state.is_file():
-        trainer.state.log_history = json.loads(state.read_text(encoding="utf-8"))["log_history"]
+        trainer.state.log_history = read_json(state)["log_history"]
 
 
 # ---- the beginning ----
@@ -154,10 +153,7 @@ def _where_to_start(output_dir: Path, args) -> tuple[dict[str, float] | None, st
 
 def _read_record(path: Path) -> dict:
     """Reads the record of a finished run. Raises `UserError` if it is none."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"cannot read '{path}': {' '.join(str(error).split())}") from error
+    content = read_json(path)
     parts = [content.get(key) for key in ("arguments", "metrics")] if isinstance(content, dict) else []
     if not parts or not all(isinstance(part, dict) for part in parts):
         raise UserError(f"'{path}' is not the record of a finished run; pass --overwrite to train anew")

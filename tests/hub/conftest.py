@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hub.sets import write_sets
 from tests.hub_server.clients import Hub
 
 
@@ -43,3 +44,17 @@ def quick_retries(monkeypatch) -> list[float]:
     for module in (huggingface_hub.utils._http, huggingface_hub.file_download):
         monkeypatch.setattr(module, "time", Time)
     return waits
+
+
+@pytest.fixture
+def waits(monkeypatch, quick_retries) -> list[float]:
+    """Seconds between attempts of ours, which the tests do not wait."""
+    seconds: list[float] = []
+    monkeypatch.setattr("ddg_hf.hub.connection._wait", seconds.append)
+    return seconds
+
+
+@pytest.fixture
+def directory(tmp_path) -> Path:
+    """Distilled sets as `ddg-hf generate` writes them."""
+    return write_sets(tmp_path / "sets")

@@ -13,13 +13,10 @@ from ddg_hf.trainer.runs import run_training
 from tests.hub_server.clients import REPOSITORY_ROOT
 from tests.trainer.helpers import make_distillation_trainer
 
+pytestmark = pytest.mark.usefixtures("waits")
+
 TINY = ["--task", "toy", "--learner", "tiny", "--probe_samples", "2", "--logging_steps", "1", "--eval_strategy", "no"]
 MODEL = "user/toy-generator"
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch, quick_retries):
-    monkeypatch.setattr("ddg_hf.hub.connection._wait", lambda seconds: None)
 
 
 @pytest.fixture

@@ -14,12 +14,9 @@ from ddg_hf.hub import load_demonstrations, pull_distilled, push_distilled
 from ddg_hf.quality import run_checks
 from tests.hub.sets import write_sets
 
+pytestmark = pytest.mark.usefixtures("waits")
+
 REPOSITORY = "user/toy-ddg"
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch, quick_retries):
-    monkeypatch.setattr("ddg_hf.hub.connection._wait", lambda seconds: None)
 
 
 @pytest.fixture

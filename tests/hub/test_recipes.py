@@ -10,12 +10,9 @@ from ddg_hf import cli
 from tests import tiny_models
 from tests.hub.sets import write_results, write_sets
 
+pytestmark = pytest.mark.usefixtures("waits")
+
 REPOSITORY = "user/toy-ddg"
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch, quick_retries):
-    monkeypatch.setattr("ddg_hf.hub.connection._wait", lambda seconds: None)
 
 
 def test_the_token_appears_nowhere(hub, tmp_path):
