@@ -96,12 +96,12 @@ def write_json(path: str | os.PathLike, content: Any) -> None:
             file.write("\n")
 
 
-def read_json(path: Path) -> Any:
-    """Returns the content of a JSON file. Raises `UserError` if it cannot be read."""
+def read_json(path: Path, what: str = "") -> Any:
+    """Returns the content of a JSON file. Raises `UserError` if it cannot be read; `what` says what is in it."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"cannot read '{path}': {' '.join(str(error).split())}") from error
+        raise UserError(f"cannot read {what}'{path}': {' '.join(str(error).split())}") from error
 
 
 def check_output_dir(

@@ -74,7 +74,7 @@ def read_evaluation(source: str | Path, sets: DistilledDirectory) -> Evaluation:
     """
     path = Path(source).expanduser()
     path = path / RESULTS_FILE if path.is_dir() else path
-    return as_evaluation(read_json(path), sets, f"'{path}'")
+    return as_evaluation(read_json(path, "the results in "), sets, f"'{path}'")
 
 
 def as_evaluation(content: Any, sets: DistilledDirectory, what: str) -> Evaluation:
