@@ -2,8 +2,16 @@
 """Selection rules: pure functions that choose rows, of generated sets as well as of real data."""
 
 from .generator_loss import select_by_generator_loss
+from .gradient_matching import select_by_gradient
 from .herding import select_herding
 from .k_centers import k_means_clusters, select_k_centers
 from .random import select_random
 
-__all__ = ["k_means_clusters", "select_by_generator_loss", "select_herding", "select_k_centers", "select_random"]
+__all__ = [
+    "k_means_clusters",
+    "select_by_generator_loss",
+    "select_by_gradient",
+    "select_herding",
+    "select_k_centers",
+    "select_random",
+]
