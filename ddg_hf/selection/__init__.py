@@ -1,6 +1,7 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """Selection rules: pure functions that choose rows, of generated sets as well as of real data."""
 
+from .dpp import select_dpp, select_dpp_greedy
 from .generator_loss import select_by_generator_loss
 from .gradient_matching import select_by_gradient
 from .herding import select_herding
@@ -11,6 +12,8 @@ __all__ = [
     "k_means_clusters",
     "select_by_generator_loss",
     "select_by_gradient",
+    "select_dpp",
+    "select_dpp_greedy",
     "select_herding",
     "select_k_centers",
     "select_random",
