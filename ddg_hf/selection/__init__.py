@@ -7,6 +7,7 @@ from .gradient_matching import select_by_gradient
 from .herding import select_herding
 from .k_centers import k_means_clusters, select_k_centers
 from .random import select_random
+from .vote_k import select_vote_k
 
 __all__ = [
     "k_means_clusters",
@@ -17,4 +18,5 @@ __all__ = [
     "select_herding",
     "select_k_centers",
     "select_random",
+    "select_vote_k",
 ]
