@@ -1,0 +1,365 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""Tables and figures of accuracies: by method, over demonstrations per class, paired differences, ranks, power."""
+
+from collections.abc import Sequence
+
+from .figures import INK, MUTED, NEUTRAL, SURFACE, Look, Plot, label, label_ends, look, new_figure
+from .model import Comparison, Results, Row, measure_title
+from .tables import Column, Table, shown
+from .values import Estimate, number, slug
+
+_QUALITY = {
+    "gradient_cosine": Column("gradient_cosine", "Gradient cosine", "number", 3),
+    "distinct_2": Column("distinct_2", "Distinct-2", "number", 2),
+    "self_bleu": Column("self_bleu", "Self-BLEU", "number", 2),
+    "copies": Column("copies", "Copies, %", "percent"),
+    "near_copies": Column("near_copies", "Near copies, %", "percent"),
+    "label_consistency": Column("label_consistency", "Label confirmed, %", "percent"),
+    "tokens_per_demonstration": Column("tokens_per_demonstration", "Tokens", "number"),
+}
+_DIFFERENCE_COLUMNS = [
+    Column("dpc", "DPC", "count"),
+    Column("a", "Method"),
+    Column("b", "Compared with"),
+    Column("difference", "Difference, points", "points"),
+    Column("p_value", "p", "p"),
+    Column("p_holm", "p (Holm)", "p"),
+]
+_SIGNIFICANT = 0.05
+
+
+def headline(results: Results) -> Table:
+    """Accuracies of every method and number of demonstrations, the highest mean of each column in bold."""
+    measures = results.measures
+    columns = [Column("dpc", "DPC", "count"), Column("method", "Method"), Column("num_sets", "Sets", "count")]
+    columns += [Column(measure, measure_title(measure), "percent") for measure in measures]
+    rows = [
+        [row.dpc, results.title(row.method), row.num_sets, *(row.accuracies.get(name) for name in measures)]
+        for row in results.rows
+    ]
+    best = set()
+    for j, _ in enumerate(measures, start=3):
+        for dpc in results.dpcs:
+            means = {i: row[j].mean for i, row in enumerate(rows) if row[0] == dpc and row[j] is not None}
+            if len(means) > 1:
+                best |= {(i, j) for i, mean in means.items() if mean == max(means.values())}
+    note = (
+        "Accuracy in %, with 95 % intervals over sets and queries. DPC: demonstrations per class. Bold: the highest "
+        "mean of its DPC and column, which is not yet a difference; see the paired differences."
+    )
+    return Table(slug("accuracy", results.task), f"Accuracy on {results.task}", columns, rows, note, frozenset(best))
+
+
+def looks(results: Results) -> dict[str, Look]:
+    """The look of every method, the same in all figures; no demonstrations are grey."""
+    shown_ones = [method for method in results.methods if any(row.method == method.name for row in results.rows)]
+    # What the page is about comes first: it has the strongest colours.
+    ordered = [m for m in reversed(shown_ones) if m.kind == "generated"]
+    ordered += [m for m in shown_ones if m.kind not in ("generated", "none")]
+    return {method.name: look(i) for i, method in enumerate(ordered)}
+
+
+def accuracy_plots(results: Results) -> list[Plot]:
+    """Accuracy over demonstrations per class, a figure for each measure; of one number of them, a figure of all."""
+    if not results.rows or not results.measures:
+        return []
+    if len(results.dpcs) < 2:
+        return [_dots(results)]
+    return [plot for measure in results.measures if (plot := _lines(results, measure)) is not None]
+
+
+def _rows_with(results: Results, measure: str) -> list[Row]:
+    return [row for row in results.rows if measure in row.accuracies]
+
+
+def _numbers(results: Results, measures: Sequence[str], name: str, title: str) -> Table:
+    columns = [Column("dpc", "DPC", "count"), Column("method", "Method")]
+    columns += [Column(measure, measure_title(measure), "percent") for measure in measures]
+    rows = [
+        [row.dpc, results.title(row.method), *(row.accuracies.get(measure) for measure in measures)]
+        for row in results.rows
+        if any(measure in row.accuracies for measure in measures)
+    ]
+    return Table(name, title, columns, rows)
+
+
+def _error(values: Sequence[Estimate]) -> list[list[float]]:
+    """Lengths of error bars in points, below and above; none where there is no interval."""
+    known = [value if value.has_interval else Estimate(value.mean, value.mean, value.mean) for value in values]
+    return [[max(0.0, 100 * (v.mean - v.low)) for v in known], [max(0.0, 100 * (v.high - v.mean)) for v in known]]
+
+
+def _lines(results: Results, measure: str) -> Plot | None:
+    rows, styles = _rows_with(results, measure), looks(results)
+    dpcs = sorted({row.dpc for row in rows if row.dpc > 0})
+    if not dpcs:
+        return None
+    title = f"{measure_title(measure)}: accuracy over demonstrations per class"
+    names = [name for name in styles if any(row.method == name and row.dpc > 0 for row in rows)]
+    baselines = [row for row in rows if row.dpc == 0]
+
+    def draw():
+        figure, (axes,) = new_figure(5.6, 3.7)
+        ends = []
+        for row in baselines:
+            mean = 100 * row.accuracies[measure].mean
+            axes.axhline(mean, color=NEUTRAL, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
+            ends.append((len(dpcs) - 0.75, mean, results.title(row.method), NEUTRAL))
+        width = min(0.5, 0.09 * len(names))
+        for i, name in enumerate(names):
+            mine = [row for row in rows if row.method == name and row.dpc > 0]
+            values = [row.accuracies[measure] for row in mine]
+            shift = width * (i / (len(names) - 1) - 0.5) if len(names) > 1 else 0.0
+            x = [dpcs.index(row.dpc) + shift for row in mine]
+            y = [100 * value.mean for value in values]
+            axes.errorbar(
+                x,
+                y,
+                _error(values),
+                color=styles[name].color,
+                marker=styles[name].marker,
+                markersize=6.5,
+                markeredgecolor=SURFACE,
+                markeredgewidth=0.8,
+                elinewidth=1.1,
+                linewidth=2.2 if i == 0 else 1.5,
+                zorder=10 - i,
+            )
+            ends.append((len(dpcs) - 0.75, y[-1], results.title(name), styles[name].color))
+        axes.set_xticks(range(len(dpcs)), [str(dpc) for dpc in dpcs])
+        axes.set_xlim(-0.45, len(dpcs) - 0.72)
+        axes.set(xlabel="Demonstrations per class (DPC)", ylabel="Accuracy, %")
+        axes.grid(axis="y")
+        axes.tick_params(length=0)
+        label_ends(axes, ends)
+        return figure
+
+    caption = "Points are means over sets, bars 95 % intervals over sets and queries."
+    if baselines:
+        caption += " Dashed: without demonstrations."
+    name = slug("accuracy-over-dpc", results.task, measure)
+    most = max((row for row in rows if row.dpc == dpcs[-1]), key=lambda row: row.accuracies[measure].mean)
+    description = (
+        f"Lines of {len(names)} methods over DPC {', '.join(map(str, dpcs))}; accuracy in percent. Highest mean at "
+        f"DPC {dpcs[-1]}: {results.title(most.method)}, {shown(most.accuracies[measure], Column('', kind='percent'))}."
+    )
+    return Plot(name, title, caption, description, _numbers(results, [measure], name, title), draw)
+
+
+def _dots(results: Results) -> Plot:
+    measures, styles = results.measures, looks(results)
+    dpc = results.dpcs[0] if results.dpcs else 0
+    names = list(dict.fromkeys(row.method for row in results.rows))
+    title = f"Accuracy with {dpc} demonstrations per class" if dpc else "Accuracy without demonstrations"
+
+    def draw():
+        height = 0.75 + 0.42 * len(names)
+        figure, panels = new_figure(min(9.6, 1.6 + 2.7 * len(measures)), height, columns=len(measures), sharey=True)
+        for axes, measure in zip(panels, measures, strict=True):
+            for row in _rows_with(results, measure):
+                value, y = row.accuracies[measure], names.index(row.method)
+                style = styles.get(row.method, Look(NEUTRAL, "o"))
+                axes.errorbar(
+                    [100 * value.mean],
+                    [y],
+                    xerr=_error([value]),
+                    color=style.color,
+                    marker=style.marker,
+                    markersize=7.5,
+                    markeredgecolor=SURFACE,
+                    markeredgewidth=0.8,
+                    elinewidth=1.8,
+                )
+                text = shown(value.mean, Column("", kind="percent"))
+                axes.annotate(
+                    text, (100 * value.mean, y), (0, 6), textcoords="offset points", ha="center", va="bottom",
+                    fontsize=8.5, color=style.color,
+                )  # fmt: skip
+            axes.set_title(label(measure_title(measure), 60).replace(", ", ",\n", 1), loc="left")
+            axes.set_xlabel("Accuracy, %")
+            axes.set_yticks(range(len(names)), [label(results.title(name)) for name in names])
+            axes.tick_params(axis="y", labelcolor=INK)
+            axes.tick_params(length=0)
+            axes.set_ylim(len(names) - 0.5, -0.6)
+            axes.grid(axis="x")
+            axes.spines["left"].set_visible(False)
+        return figure
+
+    name = slug("accuracy-of-methods", results.task)
+    caption = "Points are means over sets, bars 95 % intervals over sets and queries."
+    description = (
+        f"{len(names)} methods, one below the other; accuracy in percent, {len(measures)} panels of measures."
+    )
+    return Plot(name, title, caption, description, _numbers(results, measures, name, title), draw, wide=True)
+
+
+def difference_plots(results: Results) -> list[Plot]:
+    """Paired differences of the method that the report is about from the others, a figure for each measure."""
+    return [_differences(results, measure) for measure in dict.fromkeys(c.measure for c in main_comparisons(results))]
+
+
+def main_comparisons(results: Results) -> list[Comparison]:
+    """The comparisons of the method that the report is about, this one first; all if it is in none."""
+    main = results.main_method()
+    mine = [c for c in results.comparisons if main is not None and main.name in (c.a, c.b)]
+    turned = [c if c.a == main.name else c.turned() for c in mine] if main is not None else []
+    found = turned or list(results.comparisons)
+    order = {method.name: i for i, method in enumerate(results.methods)}
+    return sorted(found, key=lambda c: (c.dpc, order.get(c.a, 0), order.get(c.b, 0)))
+
+
+def difference_tables(results: Results) -> list[Table]:
+    """The paired differences of the method that the report is about, and those of all pairs if there are more."""
+    if not results.comparisons:
+        return []
+    note = (
+        "Accuracy of the method minus that of the other, on the same queries, in points, with 95 % intervals over "
+        "sets and queries; p-values of a paired permutation test over the queries, by themselves and adjusted by Holm "
+        "for the number of comparisons. An interval that includes zero does not tell the two apart."
+    )
+    columns = [Column("measure", "Measure"), *_DIFFERENCE_COLUMNS]
+    tables, mine = [], main_comparisons(results)
+    for stem, title, members in (
+        ("differences", "Paired differences", mine),
+        ("all-differences", "Paired differences of all pairs of methods", results.comparisons),
+    ):
+        if not tables or len(members) > len(mine):
+            measures = dict.fromkeys(comparison.measure for comparison in members)
+            rows = [[measure_title(m), *row] for m in measures for row in _difference_rows(results, members, m)]
+            tables.append(Table(slug(stem, results.task), title, columns, rows, note, folded=bool(tables)))
+    return tables
+
+
+def _difference_rows(results: Results, members: Sequence[Comparison], measure: str) -> list[list]:
+    return [
+        [c.dpc, results.title(c.a), results.title(c.b), c.difference, c.p_value, c.p_holm]
+        for c in members
+        if c.measure == measure
+    ]
+
+
+def is_significant(comparison: Comparison) -> bool:
+    """Whether the adjusted p-value says that there is a difference."""
+    return comparison.p_holm is not None and comparison.p_holm < _SIGNIFICANT
+
+
+def _differences(results: Results, measure: str) -> Plot:
+    everyone = main_comparisons(results)
+    members = [comparison for comparison in everyone if comparison.measure == measure]
+    title = f"{measure_title(measure)}: paired differences"
+    name = slug("differences", results.task, measure)
+    table = Table(name, title, _DIFFERENCE_COLUMNS, _difference_rows(results, everyone, measure))
+
+    def draw():
+        figure, (axes,) = new_figure(6.4, 0.95 + 0.3 * len(members))
+        axes.axvline(0, color=MUTED, linewidth=1)
+        for y, comparison in enumerate(members):
+            value, clear = comparison.difference, is_significant(comparison)
+            color = look(0).color if clear else NEUTRAL
+            axes.errorbar(
+                [100 * value.mean],
+                [y],
+                xerr=_error([value]),
+                color=color,
+                marker="o",
+                markersize=6.5,
+                markerfacecolor=color if clear else SURFACE,
+                markeredgewidth=1.4,
+                elinewidth=1.5,
+            )
+        several = len({c.dpc for c in members}) > 1
+        labels = [
+            f"{label(results.title(c.a))} − {label(results.title(c.b))}" + (f", DPC {c.dpc}" if several else "")
+            for c in members
+        ]
+        axes.set_yticks(range(len(members)), labels)
+        axes.tick_params(axis="y", labelcolor=INK)
+        axes.tick_params(length=0)
+        axes.set_ylim(len(members) - 0.5, -0.5)
+        axes.set_xlabel("Difference of accuracies, points")
+        axes.grid(axis="x")
+        axes.spines["left"].set_visible(False)
+        return figure
+
+    clear = sum(map(is_significant, members))
+    apart = sum(c.difference.has_interval and (c.difference.low > 0 or c.difference.high < 0) for c in members)
+    caption = (
+        f"{apart} of {len(members)} intervals exclude zero. Filled: p (Holm) below {_SIGNIFICANT}, {clear} of "
+        f"{len(members)}."
+    )
+    description = f"{len(members)} differences one below the other, with intervals and a line at zero. {caption}"
+    return Plot(name, title, caption, description, table, draw)
+
+
+def rank_table(results: Results) -> Table | None:
+    """Mean ranks of the methods, or None if there are none."""
+    measures = [measure for measure, rows in results.ranks.items() if rows]
+    by_method: dict[str, dict[str, float]] = {}
+    settings: set[int] = set()
+    for measure in measures:
+        for row in results.ranks[measure]:
+            rank = number(row.get("mean_rank"))
+            if isinstance(row.get("method"), str) and rank is not None:
+                by_method.setdefault(row["method"], {})[measure] = rank
+                settings |= {int(n)} if (n := number(row.get("num_settings"))) is not None else set()
+    if not by_method:
+        return None
+    order = sorted(by_method, key=lambda name: by_method[name].get(measures[0], float("inf")))
+    columns = [Column("method", "Method"), *(Column(m, measure_title(m), "number", 2) for m in measures)]
+    rows = [[results.title(name), *(by_method[name].get(measure) for measure in measures)] for name in order]
+    counted = f" Over {_range(settings)} settings." if settings else ""
+    note = f"Mean rank by mean accuracy; 1 is the highest.{counted} Ranks ignore how small a difference is."
+    return Table(slug("ranks", results.task), "Mean ranks", columns, rows, note)
+
+
+def _range(numbers: set[int]) -> str:
+    return str(min(numbers)) if len(numbers) == 1 else f"{min(numbers)} to {max(numbers)}"
+
+
+def power_table(results: Results) -> Table | None:
+    """How many sets and queries differences of some points need, or None if that is not known."""
+    entries = [
+        (measure, row)
+        for measure, found in results.power.items()
+        for row in found
+        if number(row.get("points")) is not None
+    ]
+    if not entries:
+        return None
+    keys = {
+        "points": "Difference, points",
+        "num_sets": "Sets",
+        "num_queries": "and queries",
+        "sets_with_these_queries": "Sets, with as many queries as now",
+        "queries_with_these_sets": "Queries, with as many sets as now",
+    }
+    there = [key for key in keys if any(key in row for _, row in entries)]
+    columns = [Column("measure", "Measure"), *(Column(key, keys[key], "count") for key in there)]
+    rows = [[measure_title(measure), *(number(row.get(key)) for key in there)] for measure, row in entries]
+    note = (
+        "How many sets of each method and queries it takes to find a true difference of so many points with 80 % "
+        "power, by the spread seen here. No number: more of these alone are not enough."
+    )
+    return Table(slug("power", results.task), "What a difference needs", columns, rows, note)
+
+
+def quality_table(results: Results) -> Table | None:
+    """Other measurements of the sets, or None if there are none."""
+    found = [name for name in _QUALITY if any(name in row.quality for row in results.rows)]
+    spreads = [name for name in results.measures if any(name in row.spreads for row in results.rows)]
+    rows = [row for row in results.rows if row.quality or (row.spreads and (row.num_sets or 0) > 1)]
+    if not rows:
+        return None
+    columns = [Column("dpc", "DPC", "count"), Column("method", "Method"), *(_QUALITY[name] for name in found)]
+    columns += [Column(f"sd_{m}", f"sd over sets, {measure_title(m).lower()}", "percent") for m in spreads]
+    body = [
+        [row.dpc, results.title(row.method), *map(row.quality.get, found), *map(row.spreads.get, spreads)]
+        for row in rows
+    ]
+    note = (
+        "Gradient cosine: of the sets with real rows. Distinct-2: share of word pairs that are distinct (higher is "
+        "more varied). Self-BLEU: how alike the texts of a set are (lower is more varied). Copies and near copies: "
+        "rows that repeat a real row, or nearly. Label confirmed: rows whose label a classifier of real rows agrees "
+        "with. sd: standard deviation of the accuracy over sets, in points."
+    )
+    return Table(slug("sets", results.task), "The sets", columns, body, note)

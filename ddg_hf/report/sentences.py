@@ -1,0 +1,154 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""What a report says, in sentences that are computed from the data: whoever wins, and whether that can be told."""
+
+from collections.abc import Sequence
+
+from .accuracy import is_significant
+from .collect import Contents
+from .model import Comparison, Results, measure_title
+from .samples import Samples
+from .tables import Column, shown
+from .values import number
+
+_PERCENT, _POINTS = Column("", kind="percent"), Column("", kind="points")
+
+
+def sentences(contents: Contents, found: Sequence[Results], samples: Samples) -> list[str]:
+    """Returns what the data say, the most important first."""
+    result = []
+    for results in found:
+        if results.rows:
+            result += _highest(results)
+            result += _focus(results)
+            result += _power(results)
+    result += _copies(samples)
+    return result + _missing(contents)
+
+
+def _highest(results: Results) -> list[str]:
+    """Whose mean is the highest, at the greatest number of demonstrations that several methods have."""
+    measure = results.main_measure()
+    for dpc in reversed(results.dpcs):
+        rows = [row for row in results.rows if row.dpc in (dpc, 0) and measure in row.accuracies]
+        if len(rows) > 1:
+            top = max(rows, key=lambda row: row.accuracies[measure].mean)
+            accuracy = shown(top.accuracies[measure], _PERCENT)
+            return [
+                f"On {results.task}, {_in_a_sentence(measure)}, {results.title(top.method)} has the highest mean "
+                f"accuracy of {len(rows)} methods at DPC {dpc}: {accuracy} %."
+            ]
+    return []
+
+
+def _in_a_sentence(measure: str) -> str:
+    title = measure_title(measure)
+    return title[0].lower() + title[1:]
+
+
+def _focus(results: Results) -> list[str]:
+    """The generated method that the report is about against real rows, a sentence for each measure."""
+    main, other = results.main_method(), results.reference_method()
+    if main is None or other is None:
+        return []
+    pairs = [
+        c if c.a == main.name else c.turned() for c in results.comparisons if {c.a, c.b} == {main.name, other.name}
+    ]
+    by_measure: dict[str, list[Comparison]] = {}
+    for comparison in sorted(pairs, key=lambda c: c.dpc):
+        by_measure.setdefault(comparison.measure, []).append(comparison)
+    return [compared(results, measure, members) for measure, members in by_measure.items()]
+
+
+def compared(results: Results, measure: str, members: Sequence[Comparison]) -> str:
+    """Returns a sentence about paired differences of the same two methods."""
+    a, b = results.method(members[0].a), results.method(members[0].b)
+    other = f"{b.title} real rows" if b.kind == "real" and "row" not in b.title else b.title
+    behind = all(one.difference.mean < 0 for one in members)
+    values = [one.difference.negated() if behind else one.difference for one in members]
+    column = _PERCENT if behind else _POINTS
+    parts = [f"{_with_unit(shown(v, column))} at DPC {one.dpc}" for v, one in zip(values, members, strict=True)]
+    if behind:
+        verb = f"is behind {other} by"
+    elif all(one.difference.mean > 0 for one in members):
+        verb = f"is ahead of {other} by"
+    else:
+        verb = f"against {other}:"
+    return f"{measure_title(measure)}, {a.title} {verb} {', '.join(parts)}: {_verdict(members)}."
+
+
+def _with_unit(value: str) -> str:
+    mean, bracket, limits = value.partition(" [")
+    return f"{mean} points{bracket}{limits}"
+
+
+def _verdict(members: Sequence[Comparison]) -> str:
+    known = [one for one in members if one.difference.has_interval]
+    apart = [one for one in known if one.difference.low > 0 or one.difference.high < 0]
+    if not known:
+        return "without intervals nothing can be told"
+    if not apart:
+        return "the interval includes zero" if len(known) == 1 else "every interval includes zero"
+    where = "the interval excludes zero"
+    if len(known) > 1:
+        where = f"{len(apart)} of {len(known)} intervals exclude zero"
+    tested = [one for one in members if one.p_holm is not None]
+    if not tested:
+        return where
+    clear = [one for one in tested if is_significant(one)]
+    if len(members) == 1:
+        p = shown(tested[0].p_holm, Column("", kind="p"))
+        return f"{where} (p after Holm's correction {p if p.startswith('<') else '= ' + p})"
+    return f"{where}, {len(clear)} with p below 0.05 after Holm's correction"
+
+
+def _power(results: Results) -> list[str]:
+    measure = results.main_measure()
+    rows = [row for row in results.power.get(measure or "", []) if None not in map(number, _needs(row))]
+    if not rows:
+        return []
+    row = min(rows, key=lambda row: row["points"])
+    points, num_sets, num_queries = _needs(row)
+    unit = "point" if points == 1 else "points"
+    return [
+        f"A true difference of {points:g} {unit} would need about {num_sets:,.0f} sets and {num_queries:,.0f} queries "
+        f"to be found; this study has {_has(results)}."
+    ]
+
+
+def _needs(row: dict) -> tuple:
+    return row.get("points"), row.get("num_sets"), row.get("num_queries")
+
+
+def _has(results: Results) -> str:
+    sets = [row.num_sets for row in results.rows if row.num_sets and row.dpc > 0]
+    parts = [f"up to {max(sets)} sets of a method"] if sets else []
+    if "queries" in results.facts:
+        parts.append(f"{results.facts['queries']} queries")
+    return " and ".join(parts) or "fewer"
+
+
+def _copies(samples: Samples) -> list[str]:
+    compared_rows = len(samples.compared)
+    if not compared_rows:
+        return []
+    near = samples.near_copies
+    if not near:
+        return [f"None of {compared_rows:,} rows of the sets is nearly a training row (similarity above 0.9)."]
+    share = 100 * near / compared_rows
+    verb = "is" if near == 1 else "are"
+    return [
+        f"{near:,} of {compared_rows:,} rows of the sets ({share:.1f} %) {verb} nearly a training row (similarity "
+        "above 0.9): look at them before you publish the sets."
+    ]
+
+
+def _missing(contents: Contents) -> list[str]:
+    if contents.study is None:
+        return []
+    cells = contents.study.cells
+    failed = sum(cell.state == "failed" for cell in cells)
+    waiting = sum(cell.state not in ("done", "failed") for cell in cells)
+    if not failed and not waiting:
+        return []
+    parts = [f"{waiting} not run yet"] * bool(waiting) + [f"{failed} failed"] * bool(failed)
+    return [f"The study is not finished: of {len(cells)} commands {' and '.join(parts)}."]

@@ -1,0 +1,94 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""Samples with their nearest training row, whatever the data; and what the checks found."""
+
+import pytest
+
+from ddg_hf.report import nearest, samples
+from ddg_hf.report.collect import collect
+from ddg_hf.report.nearest import nearest_rows
+from ddg_hf.report.real_rows import TrainingRows
+from ddg_hf.report.samples import checks_table, leak_table, samples_of
+from tests.report import builders
+
+REAL = ["The weather was mild in the mountains.", "A gripping story, told with wit!", "Nothing works in this kitchen."]
+
+
+def test_the_nearest_row():
+    found = nearest_rows(["a gripping story told with wit", "kitchens where nothing works", "zzzz"], REAL)
+    assert [one.real_row for one in found] == [1, 2, -1]
+    assert found[0].similarity > 0.8 > found[1].similarity > 0.3 and found[2].similarity == 0
+
+
+def test_a_copy_has_similarity_one_and_the_first_of_equal_rows_counts(monkeypatch):
+    rows = [REAL[0], REAL[1], REAL[1], REAL[2]] * 3
+    whole = nearest_rows([REAL[1], REAL[2], REAL[1]], rows)
+    assert [one.real_row for one in whole] == [1, 3, 1]
+    assert [one.similarity for one in whole] == pytest.approx([1.0] * 3)
+    monkeypatch.setattr(nearest, "_ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(nearest, "_QUERIES_AT_ONCE", 1)
+    assert [one.real_row for one in nearest_rows([REAL[1], REAL[2], REAL[1]], rows)] == [1, 3, 1]
+
+
+def test_nothing_to_compare():
+    assert nearest_rows([], REAL) == []
+    assert [one.real_row for one in nearest_rows(["a text", ""], [])] == [-1, -1]
+    assert nearest_rows([""], REAL)[0].real_row == -1
+
+
+def test_rows_of_the_training_file(tmp_path):
+    builders.sets(tmp_path / "sets", [("a gripping story told with wit", 1, 0), ("so dull", 0, 0)], dpc=1)
+    train = tmp_path / "train.csv"
+    train.write_text("text\n" + "\n".join(f'"{row}"' for row in REAL) + "\n", encoding="utf-8")
+    found = samples_of(collect(tmp_path / "sets"), TrainingRows(train=str(train)))
+    assert found.notes == [] and found.total == 2
+    first, second = sorted(found.rows, key=lambda row: -row["similarity"])
+    assert (first["text"], first["nearest"]) == ("a gripping story told with wit", REAL[1])
+    assert (first["label"], first["set"], first["dpc"], first["loss"]) == ("positive", 0, 1, 1.25)
+
+
+def test_training_rows_that_cannot_be_loaded_are_said(tmp_path):
+    builders.sets(tmp_path / "sets", builders.texts(4))
+    found = samples_of(collect(tmp_path / "sets"), TrainingRows(task="sst2", data_dir=str(tmp_path / "nowhere")))
+    assert len(found.rows) == 4 and found.compared == []
+    (note,) = found.notes
+    assert "--data_dir" in note and "--train" in note and str(tmp_path) not in note
+
+
+def test_training_rows_of_another_task_do_not_count(tmp_path):
+    builders.sets(tmp_path / "sets", builders.texts(4))
+    (note,) = samples_of(collect(tmp_path / "sets"), TrainingRows(task="qqp", data_dir=str(tmp_path))).notes
+    assert "--data_dir" in note
+
+
+def test_the_recorded_task_is_loaded_and_other_data_is_said(tmp_path):
+    builders.sets(tmp_path / "sets", builders.texts(4))  # its record names the embedded task
+    found = samples_of(collect(tmp_path / "sets"), TrainingRows())
+    assert len(found.compared) == 4 and found.notes == []
+    builders.record(tmp_path / "sets", "generate", data_fingerprint={"train": "0" * 64})
+    assert "not the very training rows" in samples_of(collect(tmp_path / "sets"), TrainingRows()).notes[0]
+
+
+def test_many_rows_are_cut_and_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(samples, "MOST_ROWS", 20)
+    builders.sets(tmp_path / "sets", builders.texts(60))
+    found = samples_of(collect(tmp_path / "sets"), TrainingRows())
+    assert len(found.rows) == 20 and {row["set"] for row in found.rows} == {0}
+    assert "20 of 60 rows" in found.notes[0]
+
+
+def test_sets_of_training_rows_are_no_samples(tmp_path):
+    path = builders.sets(tmp_path / "sets", builders.texts(4), check=False)
+    builders.record(path, "select")
+    assert samples_of(collect(path), TrainingRows()).rows == []
+
+
+def test_checks(tmp_path):
+    rows = [("A fine film, all in all, I must say!", 1, 0), ("so very dull indeed", 0, 0)]
+    contents = collect(builders.sets(tmp_path / "sets", rows, dpc=1))
+    table = checks_table(contents)
+    cells = dict(zip([column.name for column in table.columns], table.rows[0], strict=True))
+    assert (
+        cells["copies"] == "warn: 1 of 2 rows" and cells["empty"] == "ok" and cells["label_consistency"] == "not run"
+    )
+    (leak,) = leak_table(contents).rows
+    assert leak[1:5] == ["dpc_1, set 0, row 0", "positive", "copy", "train 0"]
