@@ -35,10 +35,12 @@ EXTRAS = {
     "retrieval": ["bm25s>=0.2"],
     "server": ["openai>=1.60"],
     "vllm": ["vllm>=0.10"],
+    "report": ["matplotlib>=3.9"],
     # MLflow's small package, and what its default store needs
     "trackers": ["tensorboard>=2.18", "trackio>=0.30", "mlflow-skinny>=3.0", "sqlalchemy>=2.0", "alembic>=1.13"],
 }
 EXTRAS["test"] = ["pytest>=8.3", "hypothesis>=6.100", "ruff==0.17.6"]
+EXTRAS["test"] += [*EXTRAS["report"], "playwright>=1.45"]
 EXTRAS["test"] += [*EXTRAS["peft"], *EXTRAS["offline"], *EXTRAS["retrieval"], *EXTRAS["trackers"]]
 # what `transformers serve` needs besides openai
 EXTRAS["test"] += [*EXTRAS["server"], "fastapi>=0.110", "uvicorn>=0.30"]
@@ -71,7 +73,7 @@ setup(
     # The scripts in recipes/ are the commands: they are shipped as they are, under the package's own name.
     packages=[*find_packages(include=["ddg_hf", "ddg_hf.*"]), "ddg_hf.recipes"],
     package_dir={"ddg_hf.recipes": "recipes"},
-    package_data={"ddg_hf": ["templates/*.md"], "ddg_hf.recipes": ["*/*.yaml"]},
+    package_data={"ddg_hf": ["templates/*"], "ddg_hf.recipes": ["*/*.yaml"]},
     include_package_data=False,
     install_requires=REQUIRED,
     extras_require=EXTRAS,

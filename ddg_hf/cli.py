@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate-icl": ("ddg_hf.recipes.evaluate_icl", "use distilled sets as demonstrations of a language model"),
     "compare": ("ddg_hf.recipes.compare", "compare two evaluations of the same queries"),
     "check": ("ddg_hf.recipes.check", "check distilled sets for copies, leaks, personal data and balance"),
+    "report": ("ddg_hf.recipes.report", "write a page with the results of a study or of runs"),
     "push": ("ddg_hf.recipes.push", "publish distilled sets on the Hub, with a card"),
     "pull": ("ddg_hf.recipes.pull", "fetch distilled sets from the Hub"),
     "convert": ("ddg_hf.recipes.convert", "convert labelled texts from any format to any other"),
