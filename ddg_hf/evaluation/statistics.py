@@ -56,6 +56,23 @@ def _set_shares(rng: np.random.Generator, num_sets: int, num_replicates: int) ->
     return rng.multinomial(num_sets, np.full(num_sets, 1 / num_sets), size=num_replicates) / num_sets
 
 
+def _cluster_shares(rng: np.random.Generator, clusters_S: np.ndarray, num_replicates: int) -> np.ndarray:
+    """
+    Share [R, S] of each set in each replicate, if clusters are drawn, and then as many sets of each as it has; a
+    single cluster, or set of a cluster, is not resampled.
+    """
+    ids_C, cluster_S = np.unique(clusters_S, return_inverse=True)
+    # As for sets: whole clusters first.
+    times_RC = np.round(_set_shares(rng, len(ids_C), num_replicates) * len(ids_C)).astype(np.int64)
+    counts_RS = np.empty((num_replicates, len(clusters_S)))
+    for cluster in range(len(ids_C)):
+        sets = np.flatnonzero(cluster_S == cluster)
+        # A cluster that is drawn twice has its sets drawn twice.
+        draws_R = times_RC[:, cluster] * len(sets)
+        counts_RS[:, sets] = rng.multinomial(draws_R, np.full(len(sets), 1 / len(sets)))
+    return counts_RS / counts_RS.sum(axis=1, keepdims=True)
+
+
 def _query_shares(rng: np.random.Generator, num_queries: int, num_replicates: int) -> Iterator[np.ndarray]:
     """Share [R, Q] of each query in each replicate, some replicates at a time: with many queries they need memory."""
     chunk = max(1, _CHUNK_SIZE // num_queries)
@@ -115,6 +132,7 @@ def crossed_bootstrap(
     num_replicates: int = 2000,
     level: float = 0.95,
     seed: int = 0,
+    clusters: Sequence[int] | np.ndarray | None = None,
 ) -> Interval:
     """
     Percentile bootstrap of the mean of a crossed design: every set is tried on the same queries.
@@ -124,6 +142,14 @@ def crossed_bootstrap(
     a hard query is hard for every set. With one set only the queries vary: the interval is then about this very set.
     With few sets (S below about 5) the bootstrap understates the spread between sets by a factor of about (S - 1) / S.
 
+    Sets of one training run have in common what that run learned. With `clusters` the runs are drawn first, with
+    replacement, and then as many sets of each drawn run as it has, queries crossed as before (Davison and Hinkley,
+    "Bootstrap Methods and their Application", 1997, section 3.8). The interval is then also about other runs. With few
+    clusters C the spread between runs is understated by the factor (C - 1) / C: over three training seeds, a 95 %
+    interval holds the truth in 3 of 4 cases where nothing else varies. The spread within runs counts nearly twice,
+    which makes up for that where it is as great. With one cluster only its sets and the queries vary: the interval is
+    then about this very run.
+
     See Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 2007.
 
     Args:
@@ -132,24 +158,50 @@ def crossed_bootstrap(
         num_replicates: Number of bootstrap replicates.
         level: Confidence level.
         seed: Seed of the resampling.
+        clusters: Id of the cluster of each set, shape [sets], such as its training seed. Without it all sets are
+            independent.
 
     Returns:
         Mean over all entries and the limits.
+
+    Raises:
+        ValueError: the shape is another one, or there is not one cluster id for each set.
     """
     matrix_SQ = _matrix(correct_SQ, "correct_SQ")
     rng = np.random.default_rng(seed)
-    replicates_R = _replicate_means(rng, [matrix_SQ], num_replicates)[0]
+    replicates_R = _replicate_means(rng, [matrix_SQ], [_clusters(clusters, matrix_SQ, "clusters")], num_replicates)[0]
     # rounding must not make an accuracy of more than 1
     replicates_R = replicates_R.clip(matrix_SQ.min(), matrix_SQ.max())
     return Interval(float(matrix_SQ.mean()), *_percentiles(replicates_R, level))
 
 
-def _replicate_means(rng: np.random.Generator, sides: Sequence[np.ndarray], num_replicates: int) -> list[np.ndarray]:
+def _clusters(clusters_S, matrix_SQ: np.ndarray, name: str) -> np.ndarray | None:
+    if clusters_S is None:
+        return None
+    clusters_S = np.asarray(clusters_S)
+    if clusters_S.shape != matrix_SQ.shape[:1]:
+        raise ValueError(f"{name} must hold one id for each of {len(matrix_SQ)} sets, got shape {clusters_S.shape}")
+    return clusters_S
+
+
+def _replicate_means(
+    rng: np.random.Generator,
+    sides: Sequence[np.ndarray],
+    clusters: Sequence[np.ndarray | None],
+    num_replicates: int,
+) -> list[np.ndarray]:
     """The mean [R] of each matrix [sets, queries] in each replicate: queries in common, sets drawn for each side."""
     shares = _query_shares(rng, sides[0].shape[1], num_replicates)
     parts = [[queries_RQ @ matrix_SQ.T for matrix_SQ in sides] for queries_RQ in shares]
     means_RS = [np.concatenate(side) for side in zip(*parts, strict=True)]
-    return [(side_RS * _set_shares(rng, side_RS.shape[1], num_replicates)).sum(axis=1) for side_RS in means_RS]
+    replicates = []
+    for side_RS, clusters_S in zip(means_RS, clusters, strict=True):
+        if clusters_S is None:
+            shares_RS = _set_shares(rng, side_RS.shape[1], num_replicates)
+        else:
+            shares_RS = _cluster_shares(rng, clusters_S, num_replicates)
+        replicates.append((side_RS * shares_RS).sum(axis=1))
+    return replicates
 
 
 def paired_difference(
@@ -158,6 +210,8 @@ def paired_difference(
     num_replicates: int = 2000,
     level: float = 0.95,
     seed: int = 0,
+    clusters_a: Sequence[int] | np.ndarray | None = None,
+    clusters_b: Sequence[int] | np.ndarray | None = None,
 ) -> Interval:
     """
     Crossed bootstrap of mean(a) - mean(b), paired by query.
@@ -171,14 +225,18 @@ def paired_difference(
         num_replicates: Number of bootstrap replicates.
         level: Confidence level.
         seed: Seed of the resampling.
+        clusters_a: Ids of the clusters of the sets of the first side, shape [sets]; see [`crossed_bootstrap`]. Equal
+            ids of the two sides have nothing to do with each other: clusters are drawn for each side.
+        clusters_b: The same for the second side.
 
     Raises:
-        ValueError: the two sides have different numbers of queries.
+        ValueError: the two sides have different numbers of queries, or there is not one cluster id for each set.
     """
     a_SQ, b_TQ = _matrix(correct_a_SQ, "correct_a_SQ"), _matrix(correct_b_TQ, "correct_b_TQ")
     if a_SQ.shape[1] != b_TQ.shape[1]:
         raise ValueError(f"a paired comparison needs the same queries, got {a_SQ.shape[1]} and {b_TQ.shape[1]}")
-    a_R, b_R = _replicate_means(np.random.default_rng(seed), [a_SQ, b_TQ], num_replicates)
+    clusters = [_clusters(clusters_a, a_SQ, "clusters_a"), _clusters(clusters_b, b_TQ, "clusters_b")]
+    a_R, b_R = _replicate_means(np.random.default_rng(seed), [a_SQ, b_TQ], clusters, num_replicates)
     return Interval(float(a_SQ.mean() - b_TQ.mean()), *_percentiles(a_R - b_R, level))
 
 
@@ -254,3 +312,58 @@ def holm(p_values: Sequence[float]) -> list[float]:
     adjusted = np.empty_like(p_values)
     adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
     return adjusted.tolist()
+
+
+@dataclass(frozen=True)
+class MeanRanks:
+    """
+    Ranks of methods over several settings.
+
+    Attributes:
+        ranks: Mean rank of each method over the settings in which it was measured, 1 for the best; NaN if there is
+            none.
+        num_settings: Number of settings in which every method was measured.
+        friedman: p-value of Friedman's test over these settings, `None` if there are fewer than two of them or fewer
+            than three methods.
+    """
+
+    ranks: list[float]
+    num_settings: int
+    friedman: float | None
+
+
+def mean_ranks(accuracies_MC: np.ndarray | Sequence[Sequence[float]]) -> MeanRanks:
+    """
+    Ranks methods by their accuracies in each setting, the greatest first, and averages the ranks.
+
+    Equal accuracies share the mean of their ranks. A method is ranked among those that were measured in the same
+    setting; mean ranks over different settings are therefore not quite comparable. Friedman's test asks whether all
+    methods could be equally good; it uses the chi-square approximation, which is coarse for few settings and errs
+    towards large p-values (Demsar, "Statistical Comparisons of Classifiers over Multiple Data Sets", JMLR 2006,
+    section 3.2.2). It takes settings as independent, so that e.g. prediction modes of one task must not be counted as
+    several.
+
+    Args:
+        accuracies_MC: Accuracies of M methods in C settings, shape [methods, settings]; NaN where a method was not
+            measured.
+
+    Raises:
+        ValueError: there is no method or no setting.
+    """
+    from scipy import stats
+
+    accuracies_MC = np.asarray(accuracies_MC, np.float64)
+    if accuracies_MC.ndim != 2 or 0 in accuracies_MC.shape:
+        raise ValueError(f"accuracies_MC must have shape [methods, settings], got {accuracies_MC.shape}")
+    ranks_MC = stats.rankdata(-accuracies_MC, axis=0, nan_policy="omit")
+    measured_MC = ~np.isnan(accuracies_MC)
+    sums_M, times_M = np.where(measured_MC, ranks_MC, 0.0).sum(axis=1), measured_MC.sum(axis=1)
+    means_M = np.where(times_M > 0, sums_M / np.maximum(times_M, 1), np.nan)
+    complete_MC = accuracies_MC[:, measured_MC.all(axis=0)]
+    num_settings = complete_MC.shape[1]
+    friedman = None
+    if len(complete_MC) >= 3 and num_settings >= 2:
+        # Where all are equal everywhere, the statistic is 0 / 0.
+        tied = bool((complete_MC == complete_MC[0]).all())
+        friedman = 1.0 if tied else float(stats.friedmanchisquare(*complete_MC).pvalue)
+    return MeanRanks(means_M.tolist(), num_settings, friedman)

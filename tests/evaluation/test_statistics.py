@@ -15,6 +15,7 @@ from ddg_hf.evaluation.statistics import (
     crossed_bootstrap_of,
     holm,
     mean_interval,
+    mean_ranks,
     paired_difference,
     paired_permutation_test,
 )
@@ -244,3 +245,128 @@ def test_permutation_test_of_many_queries():
     difference_Q = np.random.default_rng(0).choice([-1.0, 1.0], 3000)
     assert 0.01 < paired_permutation_test(difference_Q) <= 1
     assert paired_permutation_test(np.ones(3000)) < 0.001
+
+
+def test_without_clusters_the_draws_stay_the_same():
+    """Published intervals can be made again: queries are drawn first, then the sets of each side."""
+    a_SQ, b_TQ = (simulate(np.random.default_rng(seed), 4 + seed, 40) for seed in (0, 1))
+    rng = np.random.default_rng(7)
+    queries_RQ = rng.multinomial(40, np.full(40, 1 / 40), size=500) / 40
+    means = []
+    for matrix_SQ in (a_SQ, b_TQ):
+        sets_RS = rng.multinomial(len(matrix_SQ), np.full(len(matrix_SQ), 1 / len(matrix_SQ)), size=500)
+        means.append((queries_RQ @ matrix_SQ.T * (sets_RS / len(matrix_SQ))).sum(axis=1))
+    low, high = np.quantile(means[0], [0.025, 0.975])
+    alone = crossed_bootstrap(a_SQ, 500, seed=7)
+    assert [alone.mean, alone.low, alone.high] == pytest.approx([a_SQ.mean(), low, high], abs=1e-12)
+    low, high = np.quantile(means[0] - means[1], [0.025, 0.975])
+    pair = paired_difference(a_SQ, b_TQ, 500, seed=7)
+    assert [pair.mean, pair.low, pair.high] == pytest.approx([a_SQ.mean() - b_TQ.mean(), low, high], abs=1e-12)
+
+
+def test_clusters_of_one_set_are_no_clusters():
+    a_SQ, b_TQ = (simulate(np.random.default_rng(seed), 5, 40) for seed in (0, 1))
+    ids_S = np.arange(5)
+    assert crossed_bootstrap(a_SQ, clusters=ids_S) == crossed_bootstrap(a_SQ)
+    assert paired_difference(a_SQ, b_TQ, clusters_a=ids_S, clusters_b=ids_S) == paired_difference(a_SQ, b_TQ)
+    assert crossed_bootstrap(a_SQ[:1], clusters=[3]) == crossed_bootstrap(a_SQ[:1])
+
+
+def plain_nested_bootstrap(matrix_SQ, clusters_S, num_replicates, seed):
+    """Draw runs, then sets of each drawn run, and query numbers; look the entries up."""
+    rng = np.random.default_rng(seed)
+    members = [np.flatnonzero(clusters_S == cluster) for cluster in np.unique(clusters_S)]
+    means = []
+    for _ in range(num_replicates):
+        queries = rng.integers(matrix_SQ.shape[1], size=matrix_SQ.shape[1])
+        drawn = [members[number] for number in rng.integers(len(members), size=len(members))]
+        sets = np.concatenate([rng.choice(run, len(run)) for run in drawn])
+        means.append(matrix_SQ[np.ix_(sets, queries)].mean())
+    return np.quantile(means, [0.025, 0.975])
+
+
+@pytest.mark.parametrize("clusters", [[0, 0, 0, 1, 1, 1, 2, 2, 2], [4, 1, 4, 4, 1, 4, 4, 2, 0], [0] * 9])
+def test_clusters_are_drawn_before_their_sets(clusters):
+    rng = np.random.default_rng(0)
+    runs_S1 = rng.normal(0, 0.15, (5, 1))[clusters]
+    matrix_SQ = 0.5 + runs_S1 + rng.normal(0, 0.05, (9, 1)) + rng.normal(0, 0.2, (1, 60))
+    interval = crossed_bootstrap(matrix_SQ, num_replicates=20_000, clusters=clusters)
+    low, high = plain_nested_bootstrap(matrix_SQ, np.array(clusters), 8000, seed=1)
+    assert interval.mean == matrix_SQ.mean()
+    assert [interval.low, interval.high] == pytest.approx([low, high], abs=0.008)
+
+
+def test_clusters_are_those_of_their_side():
+    matrix_SQ = simulate(np.random.default_rng(0), 6, 40)
+    zeros_TQ, ids_S = np.zeros((1, 40)), [0, 0, 1, 1, 2, 2]
+    alone = crossed_bootstrap(matrix_SQ, clusters=ids_S)
+    assert paired_difference(matrix_SQ, zeros_TQ, clusters_a=ids_S) == alone
+    reversed_ = paired_difference(zeros_TQ, matrix_SQ, clusters_b=ids_S)
+    assert [reversed_.low, reversed_.high] == pytest.approx([-alone.high, -alone.low])
+
+
+def test_interval_over_training_runs_covers_the_truth():
+    """Six runs of five sets: without the runs the interval is too narrow, as if there were thirty of them."""
+    rng = np.random.default_rng(0)
+    clusters_S = np.repeat(np.arange(6), 5)
+    covered = naive = 0
+    widths = []
+    for trial in range(200):
+        sets_S1 = rng.normal(0, 0.06, (6, 1))[clusters_S] + rng.normal(0, 0.04, (30, 1))
+        matrix_SQ = sets_S1 + rng.normal(0, 0.2, (1, 80)) + rng.normal(0, 0.3, (30, 80))
+        nested = crossed_bootstrap(matrix_SQ, 300, seed=trial, clusters=clusters_S)
+        plain = crossed_bootstrap(matrix_SQ, 300, seed=trial)
+        covered += nested.low <= 0 <= nested.high
+        naive += plain.low <= 0 <= plain.high
+        widths.append((nested.high - nested.low) / (plain.high - plain.low))
+    assert 0.88 < covered / 200 < 0.99
+    assert naive < covered - 10
+    assert np.mean(widths) > 1.15
+
+
+@pytest.mark.parametrize("ids", [[0, 1], [[0, 1, 2]], [0, 1, 2, 3]])
+def test_one_cluster_for_each_set(ids):
+    with pytest.raises(ValueError, match="clusters must hold one id for each of 3 sets"):
+        crossed_bootstrap(np.zeros((3, 4)), clusters=ids)
+    with pytest.raises(ValueError, match="clusters_b must hold"):
+        paired_difference(np.zeros((1, 4)), np.zeros((3, 4)), clusters_b=ids)
+
+
+def test_mean_ranks_by_hand():
+    found = mean_ranks([[0.9, 0.5, 0.7], [0.8, 0.5, 0.9], [0.7, 0.6, 0.8]])
+    # ranks 1 2 3, 2.5 2.5 1, 3 1 2
+    assert found.ranks == pytest.approx([6.5 / 3, 5.5 / 3, 2.0])
+    assert found.num_settings == 3
+
+
+def test_methods_that_were_not_measured_everywhere():
+    nan = math.nan
+    table_MC = np.array([[0.9, 0.5, 0.7, 0.9], [0.8, nan, 0.9, 0.7], [0.7, 0.6, 0.8, 0.8], [0.1, nan, 0.2, 0.3]])
+    found = mean_ranks(table_MC)
+    # in the second setting the third method is first of two
+    assert found.ranks == pytest.approx([(1 + 2 + 3 + 1) / 4, (2 + 1 + 3) / 3, (3 + 1 + 2 + 2) / 4, 4.0])
+    assert found.num_settings == 3
+    expected = stats.friedmanchisquare(*table_MC[:, [0, 2, 3]]).pvalue
+    assert found.friedman == pytest.approx(expected)
+    never = mean_ranks([[0.5, 0.6], [nan, nan], [0.7, 0.6]])
+    assert never.ranks[::2] == [1.75, 1.25] and math.isnan(never.ranks[1])
+    assert (never.num_settings, never.friedman) == (0, None)
+
+
+def test_friedman_needs_three_methods_and_two_settings():
+    assert mean_ranks([[0.9, 0.8], [0.5, 0.6]]).friedman is None
+    assert mean_ranks([[0.9], [0.5], [0.7]]).friedman is None
+    assert mean_ranks([[0.9, 0.5], [0.5, 0.5], [0.7, math.nan]]).friedman is None
+    assert mean_ranks(np.full((3, 4), 0.5)).friedman == 1.0
+    for shape in ((0, 2), (2, 0), (2,)):
+        with pytest.raises(ValueError, match="shape"):
+            mean_ranks(np.zeros(shape))
+
+
+def test_friedman_finds_what_there_is_and_not_more():
+    rng = np.random.default_rng(0)
+    noise = [mean_ranks(rng.normal(size=(4, 8))).friedman for _ in range(400)]
+    assert 0.05 < np.mean(np.array(noise) < 0.1) < 0.14
+    better_MC = rng.normal(size=(4, 8)) + np.array([[2.0], [0.0], [0.0], [0.0]])
+    found = mean_ranks(better_MC)
+    assert found.friedman < 0.05 and min(found.ranks) == found.ranks[0]
