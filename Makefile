@@ -2,6 +2,7 @@
 # make test    run the tests
 # make lint    check style and formatting
 # make models  prepare the two offline models
+# make docs    build the documentation into build/site; a warning is an error
 # make bench   run the benchmarks
 # make install create the environment (the others do so by themselves)
 #
@@ -13,7 +14,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint models bench install
+.PHONY: demo test lint models bench docs install
 .DEFAULT_GOAL := install
 
 install: $(INSTALLED)
@@ -21,7 +22,7 @@ install: $(INSTALLED)
 $(INSTALLED): setup.py pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --constraint constraints.txt torch
-	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[test,export-test]"
+	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[test,export-test,docs]"
 	touch $@
 
 demo: models
@@ -36,6 +37,9 @@ test: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 bench: $(INSTALLED)
 	set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done

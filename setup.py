@@ -36,6 +36,7 @@ EXTRAS = {
     "server": ["openai>=1.60"],
     "vllm": ["vllm>=0.10"],
     "report": ["matplotlib>=3.9"],
+    "docs": ["mkdocs>=1.6", "mkdocs-material>=9.7", "mkdocstrings[python]>=1.0", "latex2mathml>=3.78"],
     # MLflow's small package, and what its default store needs
     "trackers": ["tensorboard>=2.18", "trackio>=0.30", "mlflow-skinny>=3.0", "sqlalchemy>=2.0", "alembic>=1.13"],
 }
