@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
+from . import terminal
 from .errors import UserError, closest
 from .version import __version__
 
@@ -33,28 +34,40 @@ COMMANDS = {
 
 def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None = None) -> int:
     """
-    Runs the `main` of a recipe and returns the exit code.
+    Runs the `main` of a recipe and returns the exit code. What it prints is as `--quiet` and `--json` ask for.
 
     A [`UserError`], or a file that cannot be read or written, becomes one line on standard error and exit code 2; an
     interrupt exit code 130. Anything else is a bug and keeps its traceback.
     """
+    argv, printing = terminal.split_options(sys.argv[1:] if argv is None else argv)
+    if {"-h", "--help"} & set(argv):
+        printing = {}
+    with terminal.session(**printing):
+        return _run(main, argv)
+
+
+def _run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str]) -> int:
     _show_messages()
     try:
         code = main(argv) or 0
+        terminal.emit_result()
         leave_processes(code)
         return code
     except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return _fail(f"error: {' '.join(str(error).split())}", 2)
     except OSError as error:
         # Of this machine's files: no such directory, no rights, a full disk. Others, as from a server, are not.
         if error.errno is None or error.filename is None:
             raise
-        print(f"error: '{error.filename}': {error.strerror}", file=sys.stderr)
-        return 2
+        return _fail(f"error: '{error.filename}': {error.strerror}", 2)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+        return _fail("interrupted", 130)
+
+
+def _fail(line: str, code: int) -> int:
+    terminal.end_drawing()
+    terminal.warn(line)
+    return code
 
 
 def leave_processes(code: int = 0) -> None:
@@ -75,11 +88,20 @@ def leave_processes(code: int = 0) -> None:
     os._exit(code)
 
 
+class _Messages(logging.Handler):
+    """Prints messages of the package on standard error: warnings always, others unless `--quiet`."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        write = terminal.warn if record.levelno >= logging.WARNING else terminal.note
+        for line in self.format(record).splitlines():
+            write(line)
+
+
 def _show_messages() -> None:
     """Shows what the package tells its users while it works; of several processes, the main one's."""
     logger = logging.getLogger("ddg_hf")
     if os.environ.get("RANK", "0") == "0" and not logger.handlers:
-        handler = logging.StreamHandler()
+        handler = _Messages()
         handler.setFormatter(logging.Formatter("%(message)s"))
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
@@ -114,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     command = argv[0]
     if command not in COMMANDS:
-        print(f"error: unknown command '{command}'.{closest(command, COMMANDS)}", file=sys.stderr)
+        terminal.warn(f"error: unknown command '{command}'.{closest(command, COMMANDS)}")
         return 2
     module = importlib.import_module(COMMANDS[command][0])
     return run(module.main, argv[1:])

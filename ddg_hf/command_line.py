@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Sequence
 
+from . import terminal
 from .errors import UserError, closest
 
 
@@ -17,6 +18,7 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def __init__(self, **kwargs):
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **kwargs)
+        terminal.add_options(self)
 
     def parse_args(
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from transformers import HfArgumentParser
 
+from . import terminal
 from .errors import UserError, closest
 
 
@@ -216,6 +217,7 @@ class RecipeParser(HfArgumentParser):
     def __init__(self, dataclass_types, **kwargs):
         super().__init__(dataclass_types, allow_abbrev=False, **kwargs)
         self.add_argument("--config", default=None, help="YAML file with values for any of these options.")
+        terminal.add_options(self)
 
     def error(self, message: str):
         raise UserError(message)
@@ -242,7 +244,8 @@ class RecipeParser(HfArgumentParser):
             flag = unknown[0].lstrip("-").split("=")[0]
             # Without its value, which may be a key.
             name = unknown[0].split("=")[0]
-            raise UserError(f"unknown argument '{name}'.{closest(flag.replace('-', '_'), fields)}")
+            options = {*fields, "config", *(option.lstrip("-") for option in terminal.OPTIONS)}
+            raise UserError(f"unknown argument '{name}'.{closest(flag.replace('-', '_'), options)}")
         return tuple(self._build(cls, namespace) for cls in self.dataclass_types)
 
     def _as_flags(self, values: dict[str, Any]) -> list[str]:

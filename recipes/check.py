@@ -39,7 +39,6 @@ def _parser() -> ArgumentParser:
     parser.add_argument(
         "--output", type=file, metavar="FILE", help="where the result goes (default: checks.json in the directory)"
     )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")
     parser.add_argument("--examples", type=int, default=5, help="findings listed of each check (default: 5)")
     return parser
 
@@ -133,6 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ddg_hf.formats.directory import open_distilled
     from ddg_hf.quality import found_by, run_checks
     from ddg_hf.quality.terminal import print_checks
+    from ddg_hf.terminal import result, say, warn
 
     directory = open_distilled(arguments.directory)
     real = _real_rows(arguments, directory)
@@ -145,14 +145,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             write_readable_json(path, checks)
     except OSError as error:
         raise UserError(f"cannot write '{path}': {error.strerror or error}") from error
-    if arguments.json:
-        print(json.dumps(checks, indent=2))  # ASCII: nothing in it that a terminal would obey
-    else:
-        print_checks(checks, directory, {split: rows for split, (rows, _) in real.items()})
-        print(f"checks: {path}" + (", kept as it is, since it has more checks of these rows" if kept else ""))
+    print_checks(checks, directory, {split: rows for split, (rows, _) in real.items()})
+    say(f"checks: {path}" + (", kept as it is, since it has more checks of these rows" if kept else ""))
+    result(checks)
     found = found_by(checks, arguments.fail_on)
     if found:
-        print(f"found something: {', '.join(found)}", file=sys.stderr)
+        warn(f"found something: {', '.join(found)}")
     return 1 if found else 0
 
 

@@ -1,12 +1,12 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """Retrieval: the rows that are most similar to a query, by their words (BM25) or by their embeddings (cosine)."""
 
-import sys
 from collections.abc import Sequence
 
 import numpy as np
 
 from ..errors import UserError
+from ..terminal import draws_progress
 from .checks import check_finite, check_k
 
 # Every word counts, one-letter words and what other tokenisers call stop words included.
@@ -54,7 +54,7 @@ class BM25Index:
             raise UserError("bm25 needs the package `bm25s`: pip install 'ddg_hf[retrieval]'") from error
         self.num_rows = len(texts)
         self._tokenize = bm25s.tokenize
-        show_progress = len(texts) >= _MANY_ROWS and sys.stderr.isatty()
+        show_progress = len(texts) >= _MANY_ROWS and draws_progress()
         words = self._words(texts, return_ids=True, show_progress=show_progress)
         self._scorer = None
         if words.vocab:  # otherwise no row has a word
