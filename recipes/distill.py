@@ -50,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ddg_hf.provenance import check_output_dir, recorded_run
     from ddg_hf.trainer.checkpoints import resume_requested
     from ddg_hf.trainer.distillation_trainer import DistillationTrainer
+    from ddg_hf.trainer.progress import report_training
     from ddg_hf.trainer.runs import run_training
 
     resume = resume_requested(training_args.resume_from_checkpoint)
@@ -81,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         validator=validator,
     )
     arguments = [data_args, generator_args, learner_args, training_args]
-    run_training(
+    metrics = run_training(
         trainer,
         "distill",
         arguments,
@@ -89,6 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         data_fingerprint=fingerprints(dataset),
         generator_run=before,
     )
+    report_training(trainer, metrics)
     return 0
 
 

@@ -38,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ddg_hf.provenance import check_output_dir
     from ddg_hf.trainer.checkpoints import resume_requested
     from ddg_hf.trainer.lm_trainer import GeneratorPretrainingTrainer
+    from ddg_hf.trainer.progress import report_training
     from ddg_hf.trainer.runs import run_training
 
     resume = resume_requested(training_args.resume_from_checkpoint)
@@ -63,7 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         generator, training_args, rows, labels, eval_rows=eval_rows, eval_labels=eval_labels, probe=probe
     )
     arguments = [data_args, generator_args, learner_args, training_args]
-    run_training(trainer, "pretrain", arguments, task=spec.name, data_fingerprint=fingerprints(dataset))
+    metrics = run_training(trainer, "pretrain", arguments, task=spec.name, data_fingerprint=fingerprints(dataset))
+    report_training(trainer, metrics)
     return 0
 
 

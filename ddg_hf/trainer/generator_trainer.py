@@ -21,6 +21,7 @@ from ..models.generator import CHUNK_SIZE, Generator
 from ..provenance import write_json
 from .checkpoints import ACCUMULATORS_FILE, defect, remove_checkpoint, rotate_checkpoints, write_manifest, writing
 from .processes import Processes
+from .progress import replace_progress
 from .publishing import PublishingTrainer
 from .sharding import (
     check_engine,
@@ -70,6 +71,7 @@ class GeneratorTrainer(PublishingTrainer):
             data_collator=data_collator,
             **kwargs,
         )
+        self._progress = replace_progress(self, self.stage)
         self.processes = Processes(self.accelerator)
         check_engine(self.accelerator, generator.model)
         load_models_whole()
@@ -77,6 +79,13 @@ class GeneratorTrainer(PublishingTrainer):
             raise UserError(
                 f"this process sees {args.n_gpu} GPUs; start it with `accelerate launch` or set CUDA_VISIBLE_DEVICES=0"
             )
+
+    def train(self, *args, **kwargs):
+        try:
+            return super().train(*args, **kwargs)
+        finally:
+            if self._progress is not None:  # the terminal is as it was, however the training has ended
+                self._progress.close()
 
     # ---- forward and backward ----
 

@@ -18,10 +18,10 @@ import torch
 from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from tqdm.auto import tqdm
 
 from ..errors import UserError
 from ..provenance import atomic_directory, write_json
+from ..terminal import Progress
 from .processes import Processes
 from .trajectory import LearnerTrajectory, part
 
@@ -171,12 +171,12 @@ class StoredTrajectories:
         # Each is one process's own work: nothing is summed over processes or copied between them on the way.
         trajectory, everyone = self.trajectory, self.trajectory.processes
         trajectory.processes = Processes()
+        share = self.processes.share(missing)
         try:
-            for index in tqdm(self.processes.share(missing), desc="learner trajectories", disable=not show_progress):
-                with atomic_directory(self._path(index)) as directory:
-                    for position in range(trajectory.args.inner_steps):
-                        trajectory.move_to(index, position)
-                        save_file(self._snapshot(), directory / f"position_{position:02d}.safetensors")
+            with Progress("learner trajectories", len(share), "trajectory", shown=show_progress) as bar:
+                for index in share:
+                    self._compute_one(index)
+                    bar.update()
         finally:
             trajectory.processes = everyone
         self.processes.wait()
@@ -185,6 +185,12 @@ class StoredTrajectories:
                 f"trajectory {lost[0]} is not in '{self.directory}' after its computation; --trajectory_dir must be "
                 "on a disk that all machines share"
             )
+
+    def _compute_one(self, index: int) -> None:
+        with atomic_directory(self._path(index)) as directory:
+            for position in range(self.trajectory.args.inner_steps):
+                self.trajectory.move_to(index, position)
+                save_file(self._snapshot(), directory / f"position_{position:02d}.safetensors")
 
     def _snapshot(self) -> dict[str, torch.Tensor]:
         args, trajectory = self.trajectory.args, self.trajectory

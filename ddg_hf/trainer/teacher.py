@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from ..errors import UserError
 from ..models.encoder import TextEncoder
 from ..models.offline import cache_home
 from ..provenance import write_json
 from ..selection.teacher_sets import build_teacher_set
+from ..terminal import Progress
 from .processes import Processes
 from .trajectory import TeacherSets
 
@@ -124,10 +124,17 @@ def _compute(
     encoder, rows, labels, num_labels: int, num_sets: int, per_class: int, seed: int, processes, show_progress: bool
 ) -> TeacherSets:
     starts = processes.share(range(0, len(rows), CHUNK_SIZE))
-    bar = tqdm(starts, desc="embedding training rows", unit="chunk", disable=not show_progress)
-    pieces = processes.gather([(start, encoder.embed(rows[start : start + CHUNK_SIZE])) for start in bar])
+    pieces = []
+    with Progress("embedding training rows", len(starts), "chunk", shown=show_progress) as bar:
+        for start in starts:
+            pieces.append((start, encoder.embed(rows[start : start + CHUNK_SIZE])))
+            bar.update()
+    pieces = processes.gather(pieces)
     embeddings = np.concatenate([pieces[start] for start in range(0, len(rows), CHUNK_SIZE)])
-    bar = tqdm(processes.share(range(num_sets)), desc="teacher sets", unit="set", disable=not show_progress)
-    mine = [(k, build_teacher_set(embeddings, labels, num_labels, per_class, seed + k)) for k in bar]
+    mine, share = [], processes.share(range(num_sets))
+    with Progress("teacher sets", len(share), "set", shown=show_progress) as bar:
+        for k in share:
+            mine.append((k, build_teacher_set(embeddings, labels, num_labels, per_class, seed + k)))
+            bar.update()
     found = processes.gather(mine)
     return [found[k] for k in range(num_sets)]
