@@ -17,13 +17,11 @@ from ddg_hf.command_line import ArgumentParser
 from ddg_hf.errors import UserError
 from ddg_hf.evaluation.comparison import PREDICTION_COLUMNS, compare
 from ddg_hf.evaluation.results import write_readable_json
+from ddg_hf.terminal import result, say, table
 
 
 def report(comparison: dict) -> None:
     """Prints one line for each pair of numbers of demonstrations."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
 
     def points(entry: dict) -> str:
         mean, low, high = (round(100 * entry[name], 1) + 0.0 for name in ("mean", "low", "high"))  # no -0.0
@@ -34,11 +32,8 @@ def report(comparison: dict) -> None:
         return str(dpc) if rounds == dpc else f"{dpc} ({rounds} rounds)"
 
     title = f"{comparison['task']}, {comparison['prediction']} predictions: accuracy in %, difference in points"
-    table = Table(title=title, box=box.SIMPLE, title_justify="left")
-    for column in ("dpc a", "dpc b", "sets", "queries", "a", "b", "a - b, 95 % interval", "p", "p (Holm)"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for row in comparison["rows"]:
-        table.add_row(
+    rows = [
+        [
             demonstrations(row, "a"),
             demonstrations(row, "b"),
             f"{row['num_sets_a']}, {row['num_sets_b']}",
@@ -47,12 +42,16 @@ def report(comparison: dict) -> None:
             points(row["difference"]),
             f"{row['p_value']:.4f}",
             f"{row['p_value_holm']:.4f}",
-        )
-    print(f"a: {comparison['a']}\nb: {comparison['b']}")
-    Console(width=None if sys.stdout.isatty() else 140, soft_wrap=True).print(table)
+        ]
+        for row in comparison["rows"]
+    ]
+    say(f"a: {comparison['a']}")
+    say(f"b: {comparison['b']}")
+    columns = ("dpc a", "dpc b", "sets", "queries", "a", "b", "a - b, 95 % interval", "p", "p (Holm)")
+    table(columns, rows, title, left=())
     for row in comparison["rows"]:
         if row["num_unpaired"]:
-            print(
+            say(
                 f"dpc {demonstrations(row, 'a')} and {demonstrations(row, 'b')}: the {row['num_queries']} queries "
                 f"that both have are used; {row['num_unpaired']} are in one of them only"
             )
@@ -79,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.output is not None:
         write_readable_json(Path(arguments.output), comparison)
     report(comparison)
+    result({"command": "compare", **comparison})
     return 0
 
 

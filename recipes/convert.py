@@ -51,12 +51,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = vars(parser.parse_args(argv))
 
     from ddg_hf.formats.convert import Conversion, convert
+    from ddg_hf.terminal import result, say
 
     overwrite = arguments.pop("overwrite")
     done = convert(Conversion(**arguments), overwrite)
     names = done.label_names or ()
     labels = f"; labels {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}" if names else ""
-    print(f"{done.rows} rows in {done.path}: {', '.join(done.columns)}{labels}")
+    say(f"{done.rows} rows in {done.path}: {', '.join(done.columns)}{labels}")
+    result(
+        {
+            "command": "convert",
+            "output": str(done.path),
+            "rows": done.rows,
+            "columns": done.columns,
+            "label_names": done.label_names,
+        }
+    )
     return 0
 
 

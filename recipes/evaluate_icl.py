@@ -33,8 +33,11 @@ from ddg_hf.errors import UserError, closest
 from ddg_hf.evaluation.icl.config import ICLEvaluationArguments
 from ddg_hf.models.names import resolve_model
 from ddg_hf.provenance import METADATA_FILE, check_output_dir, run_metadata, write_json
+from ddg_hf.terminal import Progress, result, say, table, warn
 
 SHOWN_FAILURES = 5
+# What results.json has and `--json` does not print.
+DETAILS = ("runs", "per_label", "confusion", "label_names", "distilled_sets")
 # Arguments that results.json repeats.
 RECORDED = ("scoring", "constrained", "order_by", "context_length", "instruct", "chat")
 
@@ -115,20 +118,18 @@ def load_evaluator(
 
 def run_all(evaluator, jobs: list, queries: list[tuple[str, ...]], partial, seed: int) -> list:
     """Runs the jobs that are not yet done, with a progress bar; returns an `ICLRun` for each of all jobs."""
-    from tqdm.auto import tqdm
-
     from ddg_hf.evaluation.icl_jobs import run_jobs
 
     done = sum(partial.has(job.name) for job in jobs)
     if done:
-        print(f"going on with a run that was stopped: {done} of {len(jobs)} jobs are done", flush=True)
+        say(f"going on with a run that was stopped: {done} of {len(jobs)} jobs are done")
     for job in jobs:
         if not partial.has(job.name):
             job.shown(evaluator, queries)  # a prompt that is too long is known before the first one is read
-    with tqdm(total=len(jobs) * len(queries), unit="query", disable=None) as bar:
+    with Progress("evaluation", len(jobs) * len(queries), "query") as bar:
 
         def progress(name: str, count: int) -> None:
-            bar.set_description(name, refresh=False)
+            bar.describe(name)
             bar.update(count)
 
         return run_jobs(evaluator, jobs, queries, partial, seed, progress)
@@ -136,30 +137,24 @@ def run_all(evaluator, jobs: list, queries: list[tuple[str, ...]], partial, seed
 
 def report(results: dict) -> None:
     """Prints one line for each number of demonstrations."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
 
     def percent(entry: dict | None) -> str:
         if entry is None:
             return "-"
         return f"{100 * entry['mean']:.1f} [{100 * entry['low']:.1f}, {100 * entry['high']:.1f}]"
 
-    table = Table(title=f"{results['task']}: accuracy in %, 95 % interval", box=box.SIMPLE, title_justify="left")
     columns = ("demonstrations", "dpc", "rounds", "sets", "queries", "raw", "contextual", "batch-calibrated")
-    for column in (*columns, "unparsable", "s"):
-        table.add_column(column, justify="left" if column == "demonstrations" else "right", no_wrap=True)
+    rows = []
     for entry in results["aggregates"]:
         counts = [str(entry[key]) for key in ("dpc", "rounds", "num_sets", "num_queries")]
         accuracies = [percent(entry.get(f"{kind}accuracy")) for kind in ("", "contextual_", "calibrated_")]
-        table.add_row(
-            results["demonstrations"], *counts, *accuracies, str(entry["num_unparsable"]), f"{entry['seconds']:.0f}"
-        )
-    Console(width=None if sys.stdout.isatty() else 140, soft_wrap=True).print(table)
+        ends = (str(entry["num_unparsable"]), f"{entry['seconds']:.0f}")
+        rows.append([results["demonstrations"], *counts, *accuracies, *ends])
+    table((*columns, "unparsable", "s"), rows, title=f"{results['task']}: accuracy in %, 95 % interval")
     for entry in results["aggregates"]:
         if entry["dropped_rounds"]:
             runs = entry["num_sets"] * entry["num_orders"]
-            print(f"dpc {entry['dpc']}: {entry['dropped_rounds']} rounds dropped in {runs} prompts: they did not fit")
+            say(f"dpc {entry['dpc']}: {entry['dropped_rounds']} rounds dropped in {runs} prompts: they did not fit")
 
 
 def report_failures(runs: list) -> bool:
@@ -169,11 +164,11 @@ def report_failures(runs: list) -> bool:
     if not failed and not lines:
         return False
     for line in lines[:SHOWN_FAILURES]:
-        print(line, file=sys.stderr)
+        warn(line)
     if len(lines) > SHOWN_FAILURES:
-        print(f"... and {len(lines) - SHOWN_FAILURES} more", file=sys.stderr)
+        warn(f"... and {len(lines) - SHOWN_FAILURES} more")
     total = sum(len(run.prediction.predictions_Q) for run in runs)
-    print(f"{failed} of {total} queries failed; start the same command again to retry them", file=sys.stderr)
+    warn(f"{failed} of {total} queries failed; start the same command again to retry them")
     return True
 
 
@@ -191,7 +186,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # a server has names of its own
     model = model_arguments.model if arguments.base_url else resolve_model(model_arguments.model)
     if model != model_arguments.model:
-        print(f"'{model_arguments.model}' is {model}", flush=True)
+        say(f"'{model_arguments.model}' is {model}")
 
     from ddg_hf.data.rows import fingerprints
     from ddg_hf.evaluation.demonstrations import balanced_sample, fingerprints_of, to_demonstrations
@@ -243,12 +238,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         **{name: getattr(arguments, name) for name in RECORDED},
     )
     report(results)
+    summary = {key: value for key, value in results.items() if key not in DETAILS}
+    result({"command": "evaluate-icl", "output_dir": str(output_dir), **summary})
     if report_failures(runs):
         return 1
     record = run_metadata("evaluate-icl", all_arguments, task=spec.name, data_fingerprint=data_fingerprints)
     write_json(output_dir / METADATA_FILE, record | {"model": model})
     partial.remove()
-    print(f"results: {output_dir / 'results.json'}")
+    say(f"results: {output_dir / 'results.json'}")
     return 0
 
 

@@ -36,7 +36,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
     import torch
-    from tqdm.auto import tqdm
 
     from ddg_hf.data.rows import fingerprints, rows_and_labels
     from ddg_hf.evaluation.demonstrations import balanced_sample, fingerprints_of, select_sets
@@ -44,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ddg_hf.models.encoder import TextEncoder
     from ddg_hf.models.learner import Learner
     from ddg_hf.provenance import METADATA_FILE, atomic_directory, check_output_dir, run_metadata, write_json
+    from ddg_hf.terminal import Progress, result, say
 
     output_dir = check_output_dir(run_args.output_dir, run_args.overwrite, "evaluate-learner", replaces=True)
     spec, dataset = data_args.load(seed=run_args.seed)
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     learner = Learner.load(learner_args, spec.num_labels, rows, device=device)
     total = arguments.num_seeds * sum(map(len, sets.values()))
-    with tqdm(total=total, unit="classifier", desc="training", disable=None) as bar:
+    with Progress("training", total, "classifier") as bar:
         runs = evaluate_sets(learner, sets, test_rows, arguments, run_args.seed, bar.update)
     results = summarise(runs, references, spec)
     results |= {
@@ -99,12 +99,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_json(directory / METADATA_FILE, metadata)
     for entry in results["aggregates"]:
         accuracy = entry["accuracy"]
-        print(
+        say(
             f"{results['training_rows']}, {entry['dpc']} per class: accuracy {100 * accuracy['mean']:.1f} % "
             f"[{100 * accuracy['low']:.1f}, {100 * accuracy['high']:.1f}], {entry['num_sets']} sets x "
             f"{entry['num_seeds']} seeds, {entry['num_queries']} test rows"
         )
-    print(f"results: {output_dir / 'results.json'}")
+    say(f"results: {output_dir / 'results.json'}")
+    summary = {key: results[key] for key in ("task", "learner", "training_rows", "split", "aggregates")}
+    result({"command": "evaluate-learner", "output_dir": str(output_dir), **summary})
     return 0
 
 

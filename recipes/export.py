@@ -124,12 +124,12 @@ def check_output(output: str | None, overwrite: bool, is_directory: bool, source
 
 
 def write(path: Path | None, content: str | dict[str, str | bytes], record: dict) -> None:
-    """Writes a file, or a directory with its record, whole or not at all; a text without a path is printed."""
+    """Writes a file, or a directory with its record, whole or not at all; nothing without a path."""
     from ddg_hf.provenance import METADATA_FILE, atomic_directory, atomic_file, write_json
 
     if path is None:
-        sys.stdout.write(content)
-    elif isinstance(content, str):
+        return
+    if isinstance(content, str):
         with atomic_file(path) as temporary:
             temporary.write_bytes(content.encode())
     else:
@@ -215,6 +215,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ddg_hf.exports.sets import choose_config, choose_set
     from ddg_hf.formats.directory import open_distilled
     from ddg_hf.provenance import run_metadata
+    from ddg_hf.terminal import note, result
 
     directory = open_distilled(arguments.directory)
     config = choose_config(directory, arguments.config)
@@ -225,9 +226,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     write(path, content, record | {"config": config, "set": number})
     if arguments.set is None and len(sets) > 1:
         which = f"all of them, {min(sets)} first" if arguments.format in ALL_SETS else f"set {number}"
-        print(f"{config} has {len(sets)} sets; exported: {which} (--set chooses one)", file=sys.stderr)
+        note(f"{config} has {len(sets)} sets; exported: {which} (--set chooses one)")
     if path is not None:
-        print(f"written: {path}", file=sys.stderr)
+        note(f"written: {path}")
+    done = {"command": "export", "output": path and str(path), "format": arguments.format, "config": config}
+    all_sets = arguments.format in ALL_SETS and arguments.set is None
+    done["sets"] = list(sets) if all_sets else [number]
+    if path is None:
+        result(done | {"content": content}, text=content)
+    else:
+        result(done)
     return 0
 
 

@@ -33,7 +33,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     import numpy as np
     import torch
-    from tqdm.auto import tqdm
 
     from ddg_hf.data.rows import fingerprints, rows_and_labels
     from ddg_hf.evaluation.label_control import LabelProbe
@@ -44,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ddg_hf.models.generator import Generator
     from ddg_hf.provenance import atomic_directory, check_output_dir, recorded_run, run_metadata
     from ddg_hf.quality import found_by, run_checks
+    from ddg_hf.terminal import Progress, result, say
 
     output_dir = check_output_dir(run_args.output_dir, run_args.overwrite, "generate", replaces=True)
     before = recorded_run(generator_args.generator)
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     encoder = TextEncoder(learner_args, rows=rows, device=device)
     probe = LabelProbe(encoder, rows, labels)
     per_set = int(np.ceil(arguments.over_sample_ratio * max(arguments.dpc))) * spec.num_labels
-    with tqdm(total=per_set * arguments.num_sets, unit="text", desc="sampling", disable=None) as bar:
+    with Progress("sampling", per_set * arguments.num_sets, "text") as bar:
         sets, counts = generate_sets(generator, arguments, run_args.seed, encoder.embed, probe, bar.update)
     sampling = {
         "sampled": counts.sampled,
@@ -96,10 +96,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     checks = run_checks(open_distilled(output_dir), real, probe)
     write_checks(output_dir, checks)
     for key, value in sampling.items():
-        print(f"{key}: {value}")
-    found = [checks["checks"][name]["looks_for"] for name in found_by(checks, ["any"])]
-    print(f"checks found: {', '.join(found) or 'nothing'} (`ddg-hf check {output_dir}` has the rest)")
-    print(f"distilled sets: {output_dir}")
+        say(f"{key}: {value}")
+    found = found_by(checks, ["any"])
+    looked_for = [checks["checks"][name]["looks_for"] for name in found]
+    say(f"checks found: {', '.join(looked_for) or 'nothing'} (`ddg-hf check {output_dir}` has the rest)")
+    say(f"distilled sets: {output_dir}")
+    configs = [f"dpc_{n}" for n in sets]
+    result(
+        {
+            "command": "generate",
+            "output_dir": str(output_dir),
+            "configs": configs,
+            "sampling": sampling,
+            "checks_found": found,
+        }
+    )
     return 0
 
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from ddg_hf.command_line import ArgumentParser
 from ddg_hf.models.offline import DIRECTORIES, offline_model_path, prepare_offline_models
+from ddg_hf.terminal import result, say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,9 +24,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--path", metavar="|".join(DIRECTORIES), help="print the directory of this model and exit")
     arguments = parser.parse_args(argv)
     if arguments.path is not None:
-        print(offline_model_path(arguments.path))
+        path = offline_model_path(arguments.path)
+        result({"command": "models", "paths": {arguments.path: str(path)}}, text=f"{path}\n")
     else:
-        prepare_offline_models(report=lambda line: print(line, flush=True))
+        paths = prepare_offline_models(report=say)
+        result({"command": "models", "paths": {name: str(path) for name, path in paths.items()}})
     return 0
 
 

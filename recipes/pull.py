@@ -28,15 +28,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from ddg_hf.formats.directory import open_distilled
     from ddg_hf.hub import pull_distilled
+    from ddg_hf.terminal import result, say
 
     sets = open_distilled(
         pull_distilled(
             arguments.repository, output_dir, arguments.config, arguments.revision, overwrite=arguments.overwrite
         )
     )
-    for config in sets.configs:
-        print(f"{config}: {len(sets.table(config))} rows, {len(sets.sets(config))} sets")
-    print(f"distilled sets: {sets.path}, commit {sets.metadata['pulled']['commit']}")
+    configs = {name: {"rows": len(sets.table(name)), "sets": len(sets.sets(name))} for name in sets.configs}
+    for config, numbers in configs.items():
+        say(f"{config}: {numbers['rows']} rows, {numbers['sets']} sets")
+    commit = sets.metadata["pulled"]["commit"]
+    say(f"distilled sets: {sets.path}, commit {commit}")
+    result({"command": "pull", "output_dir": str(sets.path), "commit": commit, "configs": configs})
     return 0
 
 

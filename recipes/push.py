@@ -12,6 +12,7 @@ nothing is done. What was written into the card by hand, here or on the Hub, sta
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from ddg_hf.command_line import ArgumentParser
 
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
 
     from ddg_hf.hub import push_distilled
+    from ddg_hf.terminal import result, say
 
     published = push_distilled(
         arguments.directory,
@@ -47,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         prefer_card=arguments.card,
         commit_message=arguments.commit_message,
     )
-    print(f"{'published' if published.changed else 'nothing has changed'}: {published.url}")
+    say(f"{'published' if published.changed else 'nothing has changed'}: {published.url}")
+    result({"command": "push", "directory": arguments.directory, **asdict(published)})
     return 0
 
 
