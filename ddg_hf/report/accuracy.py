@@ -17,6 +17,14 @@ _QUALITY = {
     "label_consistency": Column("label_consistency", "Label confirmed, %", "percent"),
     "tokens_per_demonstration": Column("tokens_per_demonstration", "Tokens", "number"),
 }
+_ABOUT = {
+    "gradient_cosine": "Gradient cosine: of the sets and real rows.",
+    "distinct_2": "Distinct-2: share of word pairs that are distinct (higher is more varied).",
+    "self_bleu": "Self-BLEU: how alike the texts of a set are (lower is more varied).",
+    "near_copies": "Copies and near copies: rows that repeat a real row, or nearly.",
+    "label_consistency": "Label confirmed: rows whose label a classifier of real rows agrees with.",
+    "tokens_per_demonstration": "Tokens: of one demonstration in a prompt.",
+}
 _DIFFERENCE_COLUMNS = [
     Column("dpc", "DPC", "count"),
     Column("a", "Method"),
@@ -26,6 +34,8 @@ _DIFFERENCE_COLUMNS = [
     Column("p_holm", "p (Holm)", "p"),
 ]
 _SIGNIFICANT = 0.05
+_MANY_METHODS = 6  # of more, the intervals of all would cover one another
+_MANY_ROWS = 40
 
 
 def headline(results: Results) -> Table:
@@ -94,47 +104,48 @@ def _lines(results: Results, measure: str) -> Plot | None:
     dpcs = sorted({row.dpc for row in rows if row.dpc > 0})
     if not dpcs:
         return None
-    title = f"{measure_title(measure)}: accuracy over demonstrations per class"
+    title = f"{measure_title(measure)}: accuracy over DPC"
     names = [name for name in styles if any(row.method == name and row.dpc > 0 for row in rows)]
     baselines = [row for row in rows if row.dpc == 0]
+    with_bars = names if len(names) <= _MANY_METHODS else _chief(results, names)
 
     def draw():
-        figure, (axes,) = new_figure(5.6, 3.7)
+        figure, (axes,) = new_figure(5.6, 3.8)
         ends = []
         for row in baselines:
             mean = 100 * row.accuracies[measure].mean
             axes.axhline(mean, color=NEUTRAL, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
-            ends.append((len(dpcs) - 0.75, mean, results.title(row.method), NEUTRAL))
-        width = min(0.5, 0.09 * len(names))
+            ends.append((len(dpcs) - 0.78, mean, results.title(row.method), NEUTRAL))
+        width = min(0.42, 0.1 * (len(with_bars) - 1))
         for i, name in enumerate(names):
             mine = [row for row in rows if row.method == name and row.dpc > 0]
             values = [row.accuracies[measure] for row in mine]
-            shift = width * (i / (len(names) - 1) - 0.5) if len(names) > 1 else 0.0
-            x = [dpcs.index(row.dpc) + shift for row in mine]
-            y = [100 * value.mean for value in values]
+            bars, place = name in with_bars, with_bars.index(name) if name in with_bars else 0
+            shift = width * (place / (len(with_bars) - 1) - 0.5) if bars and len(with_bars) > 1 else 0.0
             axes.errorbar(
-                x,
-                y,
-                _error(values),
+                [dpcs.index(row.dpc) + shift for row in mine],
+                [100 * value.mean for value in values],
+                _error(values) if bars else None,
                 color=styles[name].color,
                 marker=styles[name].marker,
-                markersize=6.5,
+                markersize=6.5 if bars else 5,
                 markeredgecolor=SURFACE,
                 markeredgewidth=0.8,
-                elinewidth=1.1,
-                linewidth=2.2 if i == 0 else 1.5,
-                zorder=10 - i,
+                elinewidth=1.3,
+                linewidth=2.2 if bars and i == 0 else 1.6 if bars else 1.0,
+                zorder=20 - i if bars else 3,
             )
-            ends.append((len(dpcs) - 0.75, y[-1], results.title(name), styles[name].color))
+            ends.append((len(dpcs) - 0.78, 100 * values[-1].mean, results.title(name), styles[name].color))
         axes.set_xticks(range(len(dpcs)), [str(dpc) for dpc in dpcs])
-        axes.set_xlim(-0.45, len(dpcs) - 0.72)
+        axes.set_xlim(-0.35, len(dpcs) - 0.76)
         axes.set(xlabel="Demonstrations per class (DPC)", ylabel="Accuracy, %")
         axes.grid(axis="y")
         axes.tick_params(length=0)
         label_ends(axes, ends)
         return figure
 
-    caption = "Points are means over sets, bars 95 % intervals over sets and queries."
+    of = "" if with_bars == names else f" of {' and '.join(map(results.title, with_bars))}, others in the table"
+    caption = f"Points are means over sets, bars 95 % intervals over sets and queries{of}."
     if baselines:
         caption += " Dashed: without demonstrations."
     name = slug("accuracy-over-dpc", results.task, measure)
@@ -144,6 +155,12 @@ def _lines(results: Results, measure: str) -> Plot | None:
         f"DPC {dpcs[-1]}: {results.title(most.method)}, {shown(most.accuracies[measure], Column('', kind='percent'))}."
     )
     return Plot(name, title, caption, description, _numbers(results, [measure], name, title), draw)
+
+
+def _chief(results: Results, names: Sequence[str]) -> list[str]:
+    """Of many methods those whose intervals are drawn: what the report is about, and what it is compared with."""
+    chief = [method.name for method in (results.main_method(), results.reference_method()) if method is not None]
+    return [name for name in names if name in chief] or list(names[:1])
 
 
 def _dots(results: Results) -> Plot:
@@ -215,7 +232,8 @@ def difference_tables(results: Results) -> list[Table]:
     note = (
         "Accuracy of the method minus that of the other, on the same queries, in points, with 95 % intervals over "
         "sets and queries; p-values of a paired permutation test over the queries, by themselves and adjusted by Holm "
-        "for the number of comparisons. An interval that includes zero does not tell the two apart."
+        "for the number of comparisons. The p-value is about these very sets; the interval is about other sets, too, "
+        "and may include zero where p is small: then the two are not told apart."
     )
     columns = [Column("measure", "Measure"), *_DIFFERENCE_COLUMNS]
     tables, mine = [], main_comparisons(results)
@@ -226,7 +244,8 @@ def difference_tables(results: Results) -> list[Table]:
         if not tables or len(members) > len(mine):
             measures = dict.fromkeys(comparison.measure for comparison in members)
             rows = [[measure_title(m), *row] for m in measures for row in _difference_rows(results, members, m)]
-            tables.append(Table(slug(stem, results.task), title, columns, rows, note, folded=bool(tables)))
+            folded = bool(tables) or len(rows) > _MANY_ROWS
+            tables.append(Table(slug(stem, results.task), title, columns, rows, note, folded=folded))
     return tables
 
 
@@ -238,9 +257,25 @@ def _difference_rows(results: Results, members: Sequence[Comparison], measure: s
     ]
 
 
+def excludes_zero(comparison: Comparison) -> bool:
+    """Whether zero is outside of the interval."""
+    difference = comparison.difference
+    return difference.has_interval and (difference.low > 0 or difference.high < 0)
+
+
 def is_significant(comparison: Comparison) -> bool:
     """Whether the adjusted p-value says that there is a difference."""
     return comparison.p_holm is not None and comparison.p_holm < _SIGNIFICANT
+
+
+def _with_headings(members: Sequence[Comparison]) -> list[Comparison | str]:
+    """The comparisons, and before those of each number of demonstrations a heading, if there are several."""
+    dpcs = dict.fromkeys(comparison.dpc for comparison in members)
+    lines: list[Comparison | str] = []
+    for dpc in dpcs:
+        lines += [f"DPC {dpc}"] * (len(dpcs) > 1)
+        lines += [comparison for comparison in members if comparison.dpc == dpc]
+    return lines
 
 
 def _differences(results: Results, measure: str) -> Plot:
@@ -250,11 +285,16 @@ def _differences(results: Results, measure: str) -> Plot:
     name = slug("differences", results.task, measure)
     table = Table(name, title, _DIFFERENCE_COLUMNS, _difference_rows(results, everyone, measure))
 
+    same = len({comparison.a for comparison in members}) == 1
+    lines = _with_headings(members)
+
     def draw():
-        figure, (axes,) = new_figure(6.4, 0.95 + 0.3 * len(members))
+        figure, (axes,) = new_figure(5.8, 0.95 + 0.29 * len(lines))
         axes.axvline(0, color=MUTED, linewidth=1)
-        for y, comparison in enumerate(members):
-            value, clear = comparison.difference, is_significant(comparison)
+        for y, comparison in enumerate(lines):
+            if isinstance(comparison, str):
+                continue
+            value, clear = comparison.difference, excludes_zero(comparison)
             color = look(0).color if clear else NEUTRAL
             axes.errorbar(
                 [100 * value.mean],
@@ -267,26 +307,26 @@ def _differences(results: Results, measure: str) -> Plot:
                 markeredgewidth=1.4,
                 elinewidth=1.5,
             )
-        several = len({c.dpc for c in members}) > 1
-        labels = [
-            f"{label(results.title(c.a))} − {label(results.title(c.b))}" + (f", DPC {c.dpc}" if several else "")
-            for c in members
+        names = [
+            line
+            if isinstance(line, str)
+            else f"{'' if same else f'{label(results.title(line.a))} − '}{label(results.title(line.b))}"
+            for line in lines
         ]
-        axes.set_yticks(range(len(members)), labels)
-        axes.tick_params(axis="y", labelcolor=INK)
+        axes.set_yticks(range(len(lines)), names)
+        for tick, line in zip(axes.get_yticklabels(), lines, strict=True):
+            tick.set(color=INK, fontweight="bold" if isinstance(line, str) else "normal")
         axes.tick_params(length=0)
-        axes.set_ylim(len(members) - 0.5, -0.5)
-        axes.set_xlabel("Difference of accuracies, points")
+        axes.set_ylim(len(lines) - 0.5, -0.5)
+        what = f"{label(results.title(members[0].a))} minus the other" if same else "Difference"
+        axes.set_xlabel(f"{what}, points of accuracy")
         axes.grid(axis="x")
         axes.spines["left"].set_visible(False)
         return figure
 
-    clear = sum(map(is_significant, members))
-    apart = sum(c.difference.has_interval and (c.difference.low > 0 or c.difference.high < 0) for c in members)
-    caption = (
-        f"{apart} of {len(members)} intervals exclude zero. Filled: p (Holm) below {_SIGNIFICANT}, {clear} of "
-        f"{len(members)}."
-    )
+    apart = sum(map(excludes_zero, members))
+    clear = sum(excludes_zero(comparison) and is_significant(comparison) for comparison in members)
+    caption = f"Filled: {apart} of {len(members)} intervals exclude zero, {clear} with p (Holm) below {_SIGNIFICANT}."
     description = f"{len(members)} differences one below the other, with intervals and a line at zero. {caption}"
     return Plot(name, title, caption, description, table, draw)
 
@@ -356,10 +396,7 @@ def quality_table(results: Results) -> Table | None:
         [row.dpc, results.title(row.method), *map(row.quality.get, found), *map(row.spreads.get, spreads)]
         for row in rows
     ]
-    note = (
-        "Gradient cosine: of the sets with real rows. Distinct-2: share of word pairs that are distinct (higher is "
-        "more varied). Self-BLEU: how alike the texts of a set are (lower is more varied). Copies and near copies: "
-        "rows that repeat a real row, or nearly. Label confirmed: rows whose label a classifier of real rows agrees "
-        "with. sd: standard deviation of the accuracy over sets, in points."
-    )
+    about = [_ABOUT[name] for name in found if name in _ABOUT]
+    about += ["sd: standard deviation of the accuracy over sets, in points."] * bool(spreads)
+    note = " ".join(about)
     return Table(slug("sets", results.task), "The sets", columns, body, note)

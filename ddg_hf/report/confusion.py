@@ -201,4 +201,4 @@ def confusion_table(found: Sequence[Confusion]) -> Table:
         [one.method, measure_title(one.measure), one.dpc, *pair] for one in found for pair in _confused(one, _PAIRS)
     ]
     note = f"Labels taken for others, of each matrix at most the {_PAIRS} most frequent pairs by share of the label."
-    return Table("confusions", "What is taken for what", columns, rows, note)
+    return Table("confusions", "What is taken for what, all matrices", columns, rows, note, folded=True)

@@ -18,7 +18,7 @@ _SECONDS = {
 }
 _COLUMNS = {
     **{key: Column(key, title.capitalize(), "seconds") for key, title in _SECONDS.items()},
-    "peak_memory_mb": Column("peak_memory_mb", "Peak memory, MB", "count"),
+    "peak_memory_mb": Column("peak_memory_mb", "Peak memory, MB", "number", 0),
     "flops": Column("flops", "FLOPs", "scientific"),
 }
 
@@ -165,7 +165,7 @@ def run_costs(contents: Contents) -> tuple[Table, Plot | None] | None:
         Column("run", "Run"),
         Column("stage", "Stage"),
         Column("seconds", "Time", "seconds"),
-        Column("process_peak_memory_mb", "Peak memory of the process, MB", "count"),
+        Column("process_peak_memory_mb", "Peak memory of the process, MB", "number", 0),
     ]
     note = (
         "Time: of training, or of answering the queries, where it was recorded. Memory: the greatest of the process "

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .collect import TRAINING, Contents, Run
-from .figures import Look, Plot, label, look, new_figure
+from .figures import MUTED, Look, Plot, label, look, new_figure
 from .tables import Column, Table
 from .values import number, slug
 
@@ -78,6 +78,7 @@ def _plot(
     names = list(dict.fromkeys(series.run for series in found))
     styles = {name: look(i) for i, name in enumerate(names)}
     by_name = {run.name: run for run in runs}
+    kinds = {key: text for key, text in keys.items() if any(series.key == key for series in found)}
     averaged = any(len(series.steps) > _MANY for series in found)
 
     def draw():
@@ -92,9 +93,7 @@ def _plot(
             _line(axes, series, style, dashed=list(keys).index(series.key) > 0)
         if band and len(names) == 1:
             _label_band(axes, by_name[names[0]], styles[names[0]])
-        if len(names) > 1:
-            handles = [axes.plot([], [], color=styles[name].color, label=label(name))[0] for name in names]
-            axes.legend(handles=handles, labelcolor="linecolor", fontsize=8.5, loc="best")
+        _legend(figure, axes, {name: styles[name].color for name in names}, kinds)
         axes.set(xlabel="Update", ylabel=axis)
         axes.grid(axis="y")
         axes.tick_params(length=0)
@@ -112,6 +111,21 @@ def _plot(
         f"{first:.3f} to {last:.3f} in {len(found[0].steps)} points."
     )
     return Plot(slug(stem), title, text, description, _table(stem, title, found, keys), draw)
+
+
+def _legend(figure, axes, runs: dict[str, str], kinds: dict[str, str]) -> None:
+    """Above the axes: what the kinds of lines are, and, of several runs, their colours."""
+    handles = []
+    if len(kinds) > 1:
+        lines = iter(("-", (0, (4, 2))))
+        for key, text in kinds.items():
+            style = {"marker": "o", "markerfacecolor": "none", "linestyle": ""} if key.startswith("eval_") else None
+            handles += axes.plot([], [], color=MUTED, label=text, **(style or {"linestyle": next(lines)}))
+    if len(runs) > 1:
+        handles += [axes.plot([], [], color=color, label=label(name))[0] for name, color in runs.items()]
+    if handles:
+        columns = min(len(handles), 3)
+        figure.legend(handles=handles, loc="outside upper left", ncols=columns, labelcolor="linecolor", fontsize=8.5)
 
 
 def _line(axes, series: _Series, style: Look, dashed: bool) -> None:

@@ -68,6 +68,7 @@ _STYLE = {
     "axes.unicode_minus": True,
     "figure.dpi": 100,
 }
+_LEADER = {"arrowstyle": "-", "color": RULE, "lw": 0.7, "shrinkA": 0, "shrinkB": 3, "relpos": (0.0, 0.5)}
 _COLOR = re.compile(r'(?<=: )#[0-9a-f]{6}(?=[;"])')
 _ID = re.compile(r'(\bid="|url\(#|href="#)')
 _FONTS = re.compile(r"'DejaVu Sans'(?:,\s*[^;\"]*)?")
@@ -217,7 +218,7 @@ def label_ends(axes: "Axes", ends: Sequence[tuple[float, float, str, str]]) -> N
             va="center",
             fontsize=9,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": RULE, "lw": 0.7, "shrinkA": 1, "shrinkB": 3} if moved else None,
+            arrowprops=_LEADER if moved else None,
         )
 
 

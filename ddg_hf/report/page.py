@@ -35,6 +35,7 @@ class Section:
         blocks: Tables, figures, and lists of lines that are folded up, in their order.
         samples: Rows for the table of samples.
         groups: Lists of lines with a title, folded up.
+        small: Whether its figures are small, three beside one another.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Section:
     blocks: Sequence[Plot | Table] = ()
     samples: Samples | None = None
     groups: Sequence[tuple[str, Sequence[tuple[str, str]]]] = ()
+    small: bool = False
 
 
 @dataclass(frozen=True)

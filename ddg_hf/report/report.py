@@ -196,7 +196,7 @@ def _confusions(contents: Contents, found: Sequence[Results]) -> Section | None:
     order = [method.title for results in found for method in results.methods]
     intro = "Rows are the true labels, columns what was answered; runs of the same method are added up."
     blocks = [*confusion_plots(matrices, order), confusion_table(matrices)]
-    return Section("confusion", "Confusion", intro, blocks)
+    return Section("confusion", "Confusion", intro, blocks, small=True)
 
 
 def _samples(samples: Samples) -> Section | None:

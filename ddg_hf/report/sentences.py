@@ -3,7 +3,7 @@
 
 from collections.abc import Sequence
 
-from .accuracy import is_significant
+from .accuracy import excludes_zero, is_significant
 from .collect import Contents
 from .model import Comparison, Results, measure_title
 from .samples import Samples
@@ -83,22 +83,22 @@ def _with_unit(value: str) -> str:
 
 def _verdict(members: Sequence[Comparison]) -> str:
     known = [one for one in members if one.difference.has_interval]
-    apart = [one for one in known if one.difference.low > 0 or one.difference.high < 0]
+    apart = [one for one in known if excludes_zero(one)]
     if not known:
         return "without intervals nothing can be told"
     if not apart:
         return "the interval includes zero" if len(known) == 1 else "every interval includes zero"
     where = "the interval excludes zero"
     if len(known) > 1:
-        where = f"{len(apart)} of {len(known)} intervals exclude zero"
+        where = f"{len(apart)} of {len(known)} intervals {'excludes' if len(apart) == 1 else 'exclude'} zero"
     tested = [one for one in members if one.p_holm is not None]
     if not tested:
         return where
-    clear = [one for one in tested if is_significant(one)]
+    clear = [one for one in apart if is_significant(one)]
     if len(members) == 1:
         p = shown(tested[0].p_holm, Column("", kind="p"))
         return f"{where} (p after Holm's correction {p if p.startswith('<') else '= ' + p})"
-    return f"{where}, {len(clear)} with p below 0.05 after Holm's correction"
+    return f"{where}, {len(clear) or 'none'} with p below 0.05 after Holm's correction"
 
 
 def _power(results: Results) -> list[str]:

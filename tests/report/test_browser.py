@@ -298,6 +298,7 @@ def test_the_measure_of_contrast_finds_a_faint_text(open_page, study_page):
     assert min(page.evaluate(_CONTRASTS))[0] < CONTRAST
     page.evaluate("document.querySelector('.note').style.color = ''")
     page.evaluate("document.documentElement.style.setProperty('--heat', '#000')")
+    page.evaluate("document.querySelectorAll('#confusion path').forEach((path) => { path.style.opacity = 1 })")
     assert min(page.evaluate(_CONTRASTS))[0] < CONTRAST
 
 
@@ -349,9 +350,6 @@ def test_five_thousand_rows_filter_at_every_key(open_page, large_page):
     times = page.evaluate("window.times")
     print(f"filter: median {statistics.median(times):.0f} ms, greatest {max(times):.0f} ms of {len(times)} keys")
     assert len(times) == 28 and max(times) < MILLISECONDS
-    page.fill("#search", "bright film 12")
-    expected = [text for text, _, _ in builders.texts(5000) if all(word in text for word in ("bright", "film", "12"))]
-    assert count(page) == len(expected) > 0
 
 
 def test_filters_agree_with_a_plain_search(open_page, large_page):

@@ -31,7 +31,7 @@ def comparison(
         (
             [comparison(5, 0.02, 0.01, 0.03, 0.02), comparison(10, -0.01, -0.03, 0.01, 0.4)],
             "DDG against random real rows: +2.0 points [+1.0, +3.0] at DPC 5, −1.0 points [−3.0, +1.0] at DPC 10: 1 "
-            "of 2 intervals exclude zero, 1 with p below 0.05 after Holm's correction.",
+            "of 2 intervals excludes zero, 1 with p below 0.05 after Holm's correction.",
         ),
         (
             [comparison(5, 0.02, -0.01, 0.03), comparison(10, 0.01, -0.03, 0.05)],

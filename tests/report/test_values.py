@@ -19,9 +19,7 @@ def test_estimates():
 
 
 def test_commands_have_neither_paths_nor_secrets():
-    command = (
-        "evaluate-icl --task sst2 --model /a/b/lm-small --data_dir=/a/data --api_key sk-abcdefgh --x /y/z/f.bin"
-    )
+    command = "evaluate-icl --task sst2 --model /a/b/lm-small --data_dir=/a/data --api_key sk-abcdefgh --x /y/z/f.bin"
     shown = shown_command(command.split())
     assert shown == (
         "evaluate-icl --task sst2 --model lm-small --data_dir=data --api_key <redacted> --x f.bin".split()
