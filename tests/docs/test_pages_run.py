@@ -96,6 +96,8 @@ def made(tmp_path_factory):
     return world, home
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # of peft
+@pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to False:UserWarning")
 @pytest.mark.parametrize("page", RUNS)
 def test_page_runs(page, made, tmp_path, monkeypatch, request):
     world, home = made
