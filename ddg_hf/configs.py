@@ -40,6 +40,9 @@ class DataArguments:
             Label column of `dataset`. Defaults to `label`.
         label_names (`str`, *optional*):
             Label names of `dataset` in the order of the ids, comma-separated. Taken from the data where it has them.
+        split_seed (`int`, *optional*):
+            Seed of the validation rows that are set aside where the data set has no validation split. That of the run
+            by default; runs with several seeds that are compared need a common one.
     """
 
     task: str | None = field(default=None, metadata={"help": "Name of a registered task, e.g. sst2 or toy."})
@@ -56,6 +59,9 @@ class DataArguments:
     label_names: str | None = field(
         default=None, metadata={"help": "Label names of --dataset in the order of the ids, comma-separated."}
     )
+    split_seed: int | None = field(
+        default=None, metadata={"help": "Seed of validation rows that are set aside (default: that of the run)."}
+    )
 
     def __post_init__(self):
         self.text_columns = _split(self.text_columns)
@@ -65,7 +71,9 @@ class DataArguments:
         """Returns `(TaskSpec, DatasetDict)`; see [`~ddg_hf.data.loading.load_data`]."""
         from .data.loading import load_data
 
-        return load_data(**dataclasses.asdict(self), seed=seed)
+        values = dataclasses.asdict(self)
+        split_seed = values.pop("split_seed")
+        return load_data(**values, seed=seed if split_seed is None else split_seed)
 
 
 @dataclass
@@ -142,7 +150,8 @@ class LearnerArguments:
 
     Parameters:
         learner (`str`, *optional*, defaults to `"bert-base-uncased"`):
-            Hub id or directory of an encoder, or `tiny`: a small encoder with random weights.
+            Hub id or directory of an encoder, or a small one with random weights: `tiny` (of the type of BERT),
+            `tiny-roberta`, `tiny-xlnet` or `tiny-deberta`.
         learner_revision (`str`, *optional*, defaults to `"main"`): Branch, tag or commit on the Hub.
         learner_dtype (`str`, *optional*, defaults to `"float32"`): Type of the weights.
         learner_attn_implementation (`str`, *optional*): Attention implementation.
@@ -153,7 +162,8 @@ class LearnerArguments:
     """
 
     learner: str = field(
-        default="bert-base-uncased", metadata={"help": "Hub id or directory of an encoder, or 'tiny'."}
+        default="bert-base-uncased",
+        metadata={"help": "Hub id or directory of an encoder, or 'tiny' (tiny-roberta, ...)."},
     )
     learner_revision: str = field(default="main", metadata={"help": "Branch, tag or commit of the learner."})
     learner_dtype: str = field(

@@ -29,6 +29,9 @@ class GenerationArguments:
             Rounds of sampling before a generator that writes too many unusable texts is an error.
         restrict_vocabulary (`bool`, *optional*, defaults to `True`):
             Sample only tokens that were kept in pretraining, if its vocabulary was trimmed.
+        self_generated (`bool`, *optional*, defaults to `False`):
+            The generator is any language model, which is asked for a text in words ("negative movie review:") and has
+            not been trained for it.
     """
 
     dpc: list[int] = field(default_factory=lambda: [5], metadata={"help": "Rows per class, one or several values."})
@@ -49,6 +52,9 @@ class GenerationArguments:
     max_sampling_rounds: int = field(default=10, metadata={"help": "Rounds of sampling before giving up."})
     restrict_vocabulary: bool = field(
         default=True, metadata={"help": "Sample only tokens that were kept in pretraining."}
+    )
+    self_generated: bool = field(
+        default=False, metadata={"help": "Ask any language model for texts in words, without training."}
     )
 
     def __post_init__(self):

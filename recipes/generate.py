@@ -6,7 +6,10 @@ Sample distilled sets from a generator and write them as a dataset directory of 
         --output_dir runs/sst2/distilled
 
 The result loads with `datasets.load_dataset("runs/sst2/distilled", "dpc_5")`. A pretrained generator that was not
-distilled works as well: that is the LM-only baseline.
+distilled works as well: that is the LM-only baseline. Any language model writes texts for a label without training:
+
+    ddg-hf generate --task sst2 --generator Qwen/Qwen2.5-0.5B --self_generated true --dpc 5 \
+        --output_dir runs/sst2/self_generated
 """
 
 import os
@@ -41,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ddg_hf.generation import generate_sets
     from ddg_hf.models.encoder import TextEncoder
     from ddg_hf.models.generator import Generator
+    from ddg_hf.models.self_generator import SelfGenerator
     from ddg_hf.provenance import atomic_directory, check_output_dir, recorded_run, run_metadata
     from ddg_hf.quality import found_by, run_checks
     from ddg_hf.terminal import Progress, result, say
@@ -56,7 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"class '{name}' has {counts_K.min()} training rows, fewer than --dpc {max(arguments.dpc)}; lower --dpc"
         )
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    generator = Generator.load(generator_args.generator, generator_args, arguments.restrict_vocabulary)
+    if arguments.self_generated:
+        generator = SelfGenerator.load(generator_args.generator, generator_args, spec)
+    else:
+        generator = Generator.load(generator_args.generator, generator_args, arguments.restrict_vocabulary)
     generator.check_task(spec)
     if not generator_args.load_in_4bit:
         generator.model.to(device)

@@ -37,6 +37,8 @@ _ARGUMENTS = {
         "seed",
     ),
     "convert": ("source",),
+    "select": ("demonstrations", "dpc", "num_sets", "candidates_per_class", "learner", "seed"),
+    "rerank": ("model", "candidates", "split", "test_number", "seed"),
     "pretrain": ("generator", "generator_config", "max_steps", "learning_rate", "label_prefix", "seed"),
 }
 _NOT_MEASURED = "Nothing was measured when this card was written (`ddg-hf push --results`)."
@@ -150,22 +152,35 @@ The texts are machine-written, and the generator was trained on the training spl
 a text need not have the label that it was asked for. They inherit the biases of the data and of the generator. Measure
 before use.""",
 }
+_SELECTED = {
+    "introduction": "Rows of the training split of {task} ({description}), chosen as demonstrations.",
+    "limitations": """\
+The texts and labels are those of the data set, with its license, its biases and its errors. Measure before use.""",
+}
 _UNKNOWN = {
     "introduction": "Texts with labels ({description}), converted from files that were made elsewhere.",
     "limitations": "How the texts were made is not known here. Measure before use.",
 }
 
 
+def _made_by(directory: DistilledDirectory) -> str | None:
+    """The stage that wrote the texts. `rerank` has chosen among the sets of another one."""
+    run = directory.metadata
+    while isinstance(run, dict) and run.get("stage") == "rerank":
+        run = run.get("generator_run")
+    return run.get("stage") if isinstance(run, dict) else None
+
+
 def _is_generated(directory: DistilledDirectory) -> bool:
-    return directory.metadata.get("stage") == "generate"
+    return _made_by(directory) == "generate"
 
 
 def _body(
     directory: DistilledDirectory, evaluations: Sequence[Evaluation], checks: str | None, repo_id: str | None
 ) -> str:
     template = resources.files("ddg_hf").joinpath("templates/dataset_card.md").read_text(encoding="utf-8")
-    task, generated = escape_markdown(directory.spec.name), _is_generated(directory)
-    origin = _GENERATED if generated else _UNKNOWN
+    task = escape_markdown(directory.spec.name)
+    origin = {"generate": _GENERATED, "select": _SELECTED}.get(_made_by(directory), _UNKNOWN)
     body = template.format(
         task=task,
         introduction=origin["introduction"].format(task=task, description=directory.spec.description),

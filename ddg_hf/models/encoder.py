@@ -11,6 +11,7 @@ from transformers import AutoModel
 from ..configs import LearnerArguments
 from ..errors import UserError
 from .loading import LOAD_ERRORS, load_failure, load_tokenizer
+from .tiny import TINY_LEARNERS, tiny_classifier
 
 
 class TextEncoder:
@@ -27,11 +28,9 @@ class TextEncoder:
     """
 
     def __init__(self, learner_args: LearnerArguments, rows: Sequence[tuple[str, ...]] = (), device=None):
-        if learner_args.learner == "tiny":
-            from .tiny import tiny_classifier
-
-            classifier, tokenizer = tiny_classifier(rows, num_labels=2)
-            model = classifier.bert
+        if learner_args.learner in TINY_LEARNERS:
+            classifier, tokenizer = tiny_classifier(rows, 2, learner_args.learner)
+            model = classifier.base_model
         else:
             tokenizer = load_learner_tokenizer(learner_args)
             try:

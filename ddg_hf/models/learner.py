@@ -16,6 +16,7 @@ from ..data.samplers import epoch_batch, length_sorted_batches, stable_seed
 from ..errors import UserError
 from .encoder import check_tokenizer, encode_rows, load_learner_tokenizer, pad_rows
 from .loading import LOAD_ERRORS, load_failure
+from .tiny import TINY_LEARNERS, tiny_classifier
 
 # Padded tokens of a micro-batch. On a CPU, small ones lose little and save padding; training fills the caches sooner.
 TOKEN_BUDGET = 8192
@@ -62,7 +63,7 @@ class Learner:
         Loads the learner that `args` names, with a head for `num_labels` classes.
 
         Args:
-            args ([`LearnerArguments`]): id, directory, or `tiny`.
+            args ([`LearnerArguments`]): id, directory, or one of [`~ddg_hf.models.tiny.TINY_LEARNERS`].
             num_labels (`int`): number of classes.
             rows: real texts; the tokenizer of a tiny learner is trained on them.
             device: where to put it.
@@ -70,10 +71,8 @@ class Learner:
         Raises:
             UserError: it cannot be loaded, its tokenizer cannot pad or does not fit it, or its head is not recognised.
         """
-        if args.learner == "tiny":
-            from .tiny import tiny_classifier
-
-            model, tokenizer = tiny_classifier(rows, num_labels)
+        if args.learner in TINY_LEARNERS:
+            model, tokenizer = tiny_classifier(rows, num_labels, args.learner)
         else:
             tokenizer = load_learner_tokenizer(args)
             try:

@@ -6,11 +6,14 @@ from collections.abc import Iterable, Sequence
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
+    AutoModelForSequenceClassification,
     BertConfig,
-    BertForSequenceClassification,
+    DebertaV2Config,
     GPT2Config,
     GPT2LMHeadModel,
     PreTrainedTokenizerFast,
+    RobertaConfig,
+    XLNetConfig,
 )
 
 
@@ -77,23 +80,40 @@ def tiny_encoder_tokenizer(rows: Sequence[tuple[str, ...]], vocab_size: int = 40
     )
 
 
-def tiny_classifier(rows: Sequence[tuple[str, ...]], num_labels: int, seed: int = 42):
+TINY_LEARNERS = ("tiny", "tiny-roberta", "tiny-xlnet", "tiny-deberta")
+"""Names of learners with random weights: of the type of BERT, RoBERTa, XLNet and DeBERTa."""
+_HIDDEN, _LAYERS, _HEADS, _INNER = 128, 2, 2, 256
+
+
+def tiny_classifier(rows: Sequence[tuple[str, ...]], num_labels: int, kind: str = "tiny", seed: int = 42):
     """
-    A BERT-type classifier of about one million parameters with random weights, and its tokenizer.
+    A classifier of about one million parameters with random weights, and its tokenizer.
+
+    Args:
+        rows: texts that train the tokenizer.
+        num_labels (`int`): number of classes.
+        kind (`str`): one of [`TINY_LEARNERS`].
+        seed (`int`): seed of the weights.
 
     Returns:
-        `(BertForSequenceClassification, PreTrainedTokenizerFast)`
+        `(PreTrainedModel, PreTrainedTokenizerFast)`
     """
     tokenizer = tiny_encoder_tokenizer(rows)
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=256,
-        num_labels=num_labels,
-    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = BertForSequenceClassification(config)
+        model = AutoModelForSequenceClassification.from_config(_tiny_config(kind, tokenizer, num_labels))
     return model.eval(), tokenizer
+
+
+def _tiny_config(kind: str, tokenizer: PreTrainedTokenizerFast, num_labels: int):
+    common = {"vocab_size": len(tokenizer), "num_labels": num_labels, "pad_token_id": tokenizer.pad_token_id}
+    if kind == "tiny-xlnet":
+        return XLNetConfig(d_model=_HIDDEN, n_layer=_LAYERS, n_head=_HEADS, d_inner=_INNER, **common)
+    common |= {"hidden_size": _HIDDEN, "num_hidden_layers": _LAYERS, "num_attention_heads": _HEADS}
+    common |= {"intermediate_size": _INNER}
+    if kind == "tiny-roberta":
+        return RobertaConfig(max_position_embeddings=514, type_vocab_size=2, **common)
+    if kind == "tiny-deberta":
+        return DebertaV2Config(type_vocab_size=2, relative_attention=True, pos_att_type=["p2c", "c2p"], **common)
+    assert kind == "tiny", f"no tiny learner '{kind}'"
+    return BertConfig(**common)

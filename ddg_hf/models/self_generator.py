@@ -1,0 +1,165 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""A language model that writes demonstrations by itself, from a label's words and without training."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ..configs import ModelArguments
+from ..data.samplers import stable_seed
+from ..errors import UserError
+from .generator import CHUNK_SIZE, Generator
+from .loading import load_causal_lm
+from .nll import add_per_sample_nll
+
+# How vocabularies write a line break: as it is, in byte-level BPE, and as a byte of SentencePiece.
+_LINE_BREAKS = ("\n", "Ċ", "<0x0A>")
+
+
+@dataclass
+class PromptFormat:
+    """
+    Rows as lines of text after a prompt such as "negative movie review:"; columns of a pair are lines with names.
+
+    Has what [`Generator`] needs of a [`~ddg_hf.models.sequence_format.SequenceFormat`].
+    """
+
+    tokenizer: object
+    label_names: list[str]
+    text_columns: list[str]
+    field_names: list[str]
+    prompts: list[str]
+    max_length: int
+    bos_id: int | None
+    eos_id: int
+    vocabulary: None = None
+
+    @property
+    def num_labels(self) -> int:
+        return len(self.label_names)
+
+    @property
+    def eos(self) -> int:
+        return self.eos_id
+
+    def prefix(self, label: int) -> list[int]:
+        """Ids of the prompt that asks for a text of `label`."""
+        start = [] if self.bos_id is None else [self.bos_id]
+        return start + self.tokenizer(self.prompts[label], add_special_tokens=False).input_ids
+
+    def question(self, label: int, column: int, before: Sequence[str]) -> str:
+        """The prompt for a column of a row, of which the columns before it are written."""
+        if len(self.text_columns) == 1:
+            return self.prompts[label]
+        lines = [f"{name}: {text}" for name, text in zip(self.field_names, before, strict=False)]
+        return "\n".join([self.prompts[label], *lines, f"{self.field_names[column]}:"])
+
+    def encode_target(self, texts: Sequence[str]) -> list[int]:
+        return self.tokenizer(" " + "\n".join(texts) + "\n", add_special_tokens=False).input_ids
+
+    def decode(self, target: list[int]) -> tuple[str, ...] | None:
+        """Reads a row back; `None` if a column is empty or was cut at the greatest length."""
+        text = self.tokenizer.decode(target, skip_special_tokens=True)
+        if not text.endswith("\n"):
+            return None
+        texts = tuple(line.strip() for line in text[:-1].split("\n"))
+        if len(texts) != len(self.text_columns) or not all(texts) or any("\0" in line for line in texts):
+            return None
+        return texts
+
+
+class SelfGenerator(Generator):
+    """
+    The in-context model as its own generator (after SG-ICL, Kim et al., 2022, arXiv 2206.08082).
+
+    SG-ICL writes demonstrations for each query, with the query in the prompt. Here, as for the other generators, sets
+    are written once for all queries: the prompt has the label only.
+
+    Args:
+        model (`PreTrainedModel`): causal language model.
+        tokenizer (`PreTrainedTokenizerBase`): its tokenizer.
+        spec (`TaskSpec`): label words, description and columns of the task.
+    """
+
+    def __init__(self, model, tokenizer, spec):
+        if tokenizer.eos_token_id is None:
+            raise UserError("the tokenizer of the language model has no eos_token; set one")
+        adds_bos = tokenizer.bos_token_id is not None and tokenizer("a").input_ids[:1] == [tokenizer.bos_token_id]
+        format = PromptFormat(
+            tokenizer,
+            list(spec.label_names),
+            list(spec.text_columns),
+            list(spec.field_names),
+            [f"{word} {spec.description}:" for word in spec.label_words],
+            spec.max_length,
+            tokenizer.bos_token_id if adds_bos else None,
+            tokenizer.eos_token_id,
+        )
+        add_per_sample_nll(model)
+        super().__init__(model, tokenizer, format)
+        vocabulary = tokenizer.get_vocab()
+        self._ends = sorted({i for token, i in vocabulary.items() if any(mark in token for mark in _LINE_BREAKS)})
+        if not self._ends:
+            raise UserError("the tokenizer of the language model has no token with a line break, which ends a text")
+
+    @classmethod
+    def load(cls, name: str, args: ModelArguments, spec) -> "SelfGenerator":
+        """Loads a language model. Raises `UserError` if it cannot be loaded."""
+        model, tokenizer = load_causal_lm(name, args)
+        return cls(model.eval(), tokenizer, spec)
+
+    def check_task(self, spec) -> None:
+        """Nothing to check: it is made for its task."""
+
+    @torch.no_grad()
+    def sample(
+        self,
+        label: int,
+        chunk: int,
+        *seed_parts: int | str,
+        top_p: float = 0.95,
+        temperature: float = 1.0,
+        model=None,
+    ) -> list[list[int]]:
+        """See [`Generator.sample`]: `CHUNK_SIZE` rows, column by column, each a line."""
+        assert model is None, "self-generation has no wrapped model"
+        seed = stable_seed(*seed_parts, "label", label, "chunk", chunk)
+        rows: list[list[str]] = [[] for _ in range(CHUNK_SIZE)]
+        devices = [self.model.device] if self.model.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed % 2**63)
+            for column in range(len(self.format.text_columns)):
+                questions = [self.format.question(label, column, row) for row in rows]
+                for row, text in zip(rows, self._lines(questions, top_p, temperature), strict=True):
+                    row.append(text)
+        # A line that did not end, or is empty, makes the row malformed.
+        return [self.format.encode_target(row) if all(row) else [self.format.eos_id] for row in rows]
+
+    def _lines(self, questions: Sequence[str], top_p: float, temperature: float) -> list[str]:
+        """Continues each question to the end of the line; an empty text where there was none in time."""
+        texts = [self.tokenizer(text, add_special_tokens=False).input_ids for text in questions]
+        start = [] if self.format.bos_id is None else [self.format.bos_id]
+        longest = len(start) + max(map(len, texts))
+        ids = torch.full((len(texts), longest), self.pad_id)
+        mask = torch.zeros_like(ids)
+        for i, tokens in enumerate(texts):
+            ids[i, longest - len(start) - len(tokens) :] = torch.tensor(start + tokens)
+            mask[i, longest - len(start) - len(tokens) :] = 1
+        output = self.model.generate(
+            input_ids=ids.to(self.model.device),
+            attention_mask=mask.to(self.model.device),
+            do_sample=True,
+            top_p=top_p,
+            top_k=0,
+            temperature=temperature,
+            max_new_tokens=self.format.max_length,
+            eos_token_id=[self.format.eos_id, *self._ends],
+            pad_token_id=self.pad_id,
+        )
+        ends, lines = {self.format.eos_id, *self._ends}, []
+        for tokens in output[:, longest:].tolist():
+            end = next((i for i, token in enumerate(tokens) if token in ends), None)
+            text = "" if end is None else self.tokenizer.decode(tokens[: end + 1], skip_special_tokens=True)
+            lines.append(text.split("\n")[0].strip())
+        return lines

@@ -1,0 +1,232 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""
+The results of a study, as far as it is done: a row for each method and number of rows per class.
+
+Shape letters: S sets; Q queries.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import UserError
+from ..evaluation.comparison import Group, load_evaluation
+from ..evaluation.statistics import crossed_bootstrap, mean_interval
+from ..provenance import METADATA_FILE, read_json
+from .comparisons import Side, compare_sides, rank_table, sizes_needed
+from .config import StudyArguments
+from .costs import cost_of
+from .methods import Method
+from .plan import Cell, short_name
+from .runner import DONE, CellState, StudyDirectory
+
+VERSION = 1
+KINDS = ("raw", "calibrated", "contextual")
+"""Kinds of in-context predictions that the tables have."""
+_MEANS = ("label_consistency", "distinct_2", "self_bleu", "tokens_per_demonstration")
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What there is for one method and number of rows per class."""
+
+    method: Method
+    dpc: int
+    in_context: dict[str, Side]
+    learners: dict[str, Side]
+    measures: list[dict[str, Any]]
+    cost: dict[str, float | None]
+    seeds: int
+
+
+class StudyResults:
+    """
+    Reads the finished cells of a study.
+
+    Args:
+        directory: The study.
+        arguments: Its configuration.
+        states: State of every cell, by name.
+
+    Raises:
+        UserError: a result cannot be read, or results are about different data.
+    """
+
+    def __init__(self, directory: StudyDirectory, arguments: StudyArguments, states: dict[str, CellState]):
+        self.directory, self.args, self.states = directory, arguments, states
+        self.done = [cell for cell in directory.cells if states[cell.name].state == DONE]
+        self._check_data()
+
+    def as_dict(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """The content of `results.json`; `facts` are about the study as a whole."""
+        measured = [entry for entry in self._measured() if entry.in_context or entry.learners or entry.measures]
+        queries = {side.correct_SQ.shape[1] for entry in measured for side in entry.in_context.values()}
+        return {
+            "version": VERSION,
+            "kind": "study",
+            **facts,
+            "num_queries": max(queries) if queries else None,
+            "rows": [self._row(entry) for entry in measured],
+            "comparisons": self._comparisons(measured),
+            "ranks": {kind: rank_table(self._accuracies(measured, kind)) for kind in KINDS[:2]},
+            "power": {kind: sizes_needed(self._two_sides(measured, kind)) for kind in KINDS[:2]},
+            "missing": [cell.name for cell in self.directory.cells if self.states[cell.name].state != DONE],
+        }
+
+    # ---- reading ----
+
+    def _check_data(self) -> None:
+        """Raises `UserError` if the data have changed between two cells."""
+        seen: dict[str, tuple[str, str]] = {}
+        for cell in self.done:
+            record = read_json(self.directory.output(cell.name) / METADATA_FILE)
+            for split, value in (record.get("data_fingerprint") or {}).items():
+                name, other = seen.setdefault(split, (cell.name, value))
+                if value != other:
+                    raise UserError(
+                        f"'{name}' and '{cell.name}' were run on different data (split '{split}'); run the study "
+                        "again with --overwrite"
+                    )
+
+    def _cells(self, method: Method, stage: str) -> list[Cell]:
+        return [cell for cell in self.done if cell.method == method.name and cell.stage == stage]
+
+    def _measured(self) -> list[_Measured]:
+        found = []
+        for method in self.args.chosen:
+            evaluations = {
+                kind: [(cell, load_evaluation(str(self.directory.output(cell.name)), kind)) for cell in cells]
+                for kind in KINDS
+                if (cells := [c for c in self._cells(method, "evaluate-icl") if self._has(c, kind)])
+            }
+            learners = self._learners(method)
+            measures = [
+                (cell, read_json(self.directory.output(cell.name) / "measures.json"))
+                for cell in self._cells(method, "measure")
+            ]
+            for dpc in [0] if method.kind == "none" else self.args.dpc:
+                in_context = {kind: _side(parts, dpc) for kind, parts in evaluations.items()}
+                trained = {name: _side(parts, dpc) for name, parts in learners.items()}
+                mine = [entry for _, one in measures for entry in one["configs"] if entry["dpc"] == dpc]
+                icl_cells = [cell for cell in self._cells(method, "evaluate-icl") if cell.dpc == dpc]
+                found.append(
+                    _Measured(
+                        method,
+                        dpc,
+                        {kind: side for kind, side in in_context.items() if side is not None},
+                        {name: side for name, side in trained.items() if side is not None},
+                        mine,
+                        cost_of(method, icl_cells, self.directory, self.states),
+                        len({cell.seed for cell in icl_cells}),
+                    )
+                )
+        return found
+
+    def _has(self, cell: Cell, kind: str) -> bool:
+        """Whether an evaluation has predictions of a kind; not all ways of scoring have all kinds."""
+        results = read_json(self.directory.output(cell.name) / "results.json")
+        prefix = "" if kind == "raw" else f"{kind}_"
+        return all(entry.get(f"{prefix}accuracy") is not None for entry in results["aggregates"])
+
+    def _learners(self, method: Method) -> dict[str, list]:
+        found: dict[str, list] = {}
+        for cell in self._cells(method, "evaluate-learner"):
+            name = short_name(cell.options["learner"])
+            found.setdefault(name, []).append((cell, load_evaluation(str(self.directory.output(cell.name)))))
+        return found
+
+    # ---- tables ----
+
+    def _row(self, entry: _Measured) -> dict[str, Any]:
+        sides = entry.in_context or entry.learners
+        values = {name: [value for one in entry.measures for value in one[name]] for name in _MEANS if entry.measures}
+        cosines = [value for one in entry.measures for value in one["gradient_cosine"]]
+        rows = sum(one["rows"] for one in entry.measures)
+        shares = {
+            name: sum(one[name] * one["rows"] for one in entry.measures) / rows if rows else None
+            for name in ("copies", "near_copies")
+        }
+        return {
+            "method": entry.method.name,
+            "dpc": entry.dpc,
+            "num_sets": max((len(side.correct_SQ) for side in sides.values()), default=0),
+            "num_training_seeds": entry.seeds,
+            "icl": {kind: _interval(side) for kind, side in entry.in_context.items()},
+            "icl_spread": {kind: _spread(side) for kind, side in entry.in_context.items()},
+            "learners": {name: _interval(side) for name, side in entry.learners.items()},
+            "gradient_cosine": mean_interval(cosines).as_dict() if cosines else None,
+            **{name: float(np.mean(numbers)) for name, numbers in values.items()},
+            **shares,
+            "cost": entry.cost,
+        }
+
+    def _comparisons(self, measured: Sequence[_Measured]) -> list[dict[str, Any]]:
+        """Every pair of methods, at every number of rows per class; zero-shot is compared at all of them."""
+        found = []
+        measures: list[tuple[str, Any]] = [(kind, lambda e, kind=kind: e.in_context.get(kind)) for kind in KINDS[:2]]
+        names = dict.fromkeys(name for entry in measured for name in entry.learners)
+        measures += [(f"learner:{name}", lambda e, name=name: e.learners.get(name)) for name in names]
+        for measure, side_of in measures:
+            for dpc in self.args.dpc:
+                sides = {
+                    entry.method.name: side
+                    for entry in measured
+                    if entry.dpc in (0, dpc) and (side := side_of(entry)) is not None
+                }
+                found += [{"measure": measure, "dpc": dpc, **row} for row in compare_sides(sides)]
+        return found
+
+    def _accuracies(self, measured: Sequence[_Measured], kind: str) -> dict[str, dict[int, float]]:
+        """Mean accuracy by method and rows per class."""
+        found: dict[str, dict[int, float]] = {}
+        for entry in measured:
+            if kind in entry.in_context and entry.dpc:
+                mean = float(entry.in_context[kind].correct_SQ.mean())
+                found.setdefault(entry.method.name, {})[entry.dpc] = mean
+        return found
+
+    def _two_sides(self, measured: Sequence[_Measured], kind: str) -> tuple[Side, Side] | None:
+        """
+        The pair whose spread says how large a study must be: the last generated method and balanced random rows (or
+        the first others), at the rows per class where they have most sets.
+        """
+        pairs = []
+        for dpc in self.args.dpc:
+            mine = {e.method.name: e for e in measured if e.dpc == dpc and kind in e.in_context}
+            generated = [name for name, e in mine.items() if e.method.kind == "generated"]
+            real = [name for name, e in mine.items() if e.method.kind == "real"]
+            if generated and real:
+                other = "balanced" if "balanced" in real else real[0]
+                pair = mine[generated[-1]].in_context[kind], mine[other].in_context[kind]
+                if all(len(side.correct_SQ) > 1 for side in pair):
+                    pairs.append(pair)
+        return max(pairs, key=lambda pair: min(len(side.correct_SQ) for side in pair), default=None)
+
+
+def _side(parts: Sequence[tuple[Cell, Any]], dpc: int) -> Side | None:
+    """Sets of all training seeds on the queries that they have in common."""
+    groups: list[tuple[int, Group]] = []
+    for cell, evaluation in parts:
+        for (n, _), group in evaluation.groups.items():
+            if n == dpc:
+                groups.append((cell.seed or 0, group))
+    if not groups:
+        return None
+    queries = groups[0][1].queries_Q
+    if any((group.queries_Q != queries).any() for _, group in groups):
+        raise UserError("training seeds of one method were tested on different queries; use --overwrite")
+    return Side(
+        np.concatenate([group.correct_SQ for _, group in groups]),
+        np.concatenate([np.full(len(group.correct_SQ), seed) for seed, group in groups]),
+    )
+
+
+def _interval(side: Side) -> dict[str, float | None]:
+    return crossed_bootstrap(side.correct_SQ, clusters=side.clusters).as_dict()
+
+
+def _spread(side: Side) -> float | None:
+    means_S = side.correct_SQ.mean(axis=1)
+    return float(means_S.std(ddof=1)) if len(means_S) > 1 else None

@@ -1,0 +1,181 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""A study as a whole: its plan, its directory, its run, its results."""
+
+import dataclasses
+import shlex
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..configs import DataArguments, RunArguments
+from ..errors import UserError
+from ..evaluation.results import write_readable_json
+from ..provenance import METADATA_FILE, read_json, redact, run_metadata, write_json
+from .config import StudyArguments
+from .costs import check_rates, estimates
+from .methods import Method
+from .plan import Cell, make_plan
+from .results import StudyResults
+from .runner import DONE, FAILED, CellState, StudyDirectory, StudyRunner
+
+STUDY_FILE = "study.json"
+RESULTS_FILE = "results.json"
+VERSION = 1
+WRITE_SECONDS = 300
+"""Results of an unfinished study are written at most so often."""
+
+
+class Study:
+    """
+    A study in its output directory.
+
+    Args:
+        data: The task.
+        arguments: What is compared.
+        run: Output directory, seed, and whether cells that were run with other settings are run again.
+
+    Raises:
+        UserError: the directory holds something else, or cells that were run with other settings and `overwrite` is
+            not set.
+    """
+
+    def __init__(self, data: DataArguments, arguments: StudyArguments, run: RunArguments):
+        from ..evaluation.demonstrations import available_dpc
+
+        check_rates(arguments.rates)
+        self.data, self.args, self.run_args = data, arguments, run
+        path = Path(run.output_dir)
+        if path.exists() and not path.is_dir():
+            raise UserError(f"--output_dir '{path}' is a file; give a directory")
+        if path.is_dir() and any(path.iterdir()) and not (path / STUDY_FILE).is_file():
+            raise UserError(f"'{path}' holds files that are not a study; give another --output_dir")
+        self.name = data.task or Path(data.dataset or path).stem
+        self.directory = StudyDirectory(path, make_plan(arguments, data, run.seed, available_dpc))
+        self._changed = self.directory.changed()
+        if self._changed and not run.overwrite:
+            names = ", ".join(cell.name for cell in self._changed[:3])
+            more = f" and {len(self._changed) - 3} more" if len(self._changed) > 3 else ""
+            raise UserError(
+                f"{names}{more} were run with other settings; pass --overwrite true to run them again, or another "
+                "--output_dir"
+            )
+        self._results_written = time.time()
+
+    @property
+    def cells(self) -> list[Cell]:
+        return self.directory.cells
+
+    @property
+    def methods(self) -> list[Method]:
+        return self.args.chosen
+
+    def states(self) -> dict[str, CellState]:
+        """What is done, by what is on disk."""
+        return {cell.name: self.directory.state(cell) for cell in self.cells}
+
+    def estimates(self, states: dict[str, CellState] | None = None) -> dict[str, float | None]:
+        """Seconds that every cell is likely to take, by name."""
+        return estimates(self.cells, states or self.states(), self.args.rates)
+
+    # ---- running ----
+
+    def prepare(self) -> None:
+        """Removes the outputs of cells that are to be run again with other settings, and writes the plan."""
+        for cell in self._changed:
+            shutil.rmtree(self.directory.output(cell.name), ignore_errors=True)
+            self.directory.record(cell.name).unlink(missing_ok=True)
+        self.directory.path.mkdir(parents=True, exist_ok=True)
+        (self.directory.path / METADATA_FILE).unlink(missing_ok=True)
+        self.write_plan(self.states())
+
+    def run(self, on_change: Callable[[Cell, CellState, dict[str, CellState]], None]) -> list[Cell]:
+        """
+        Runs what is not done.
+
+        Args:
+            on_change: Called with a cell, its new state and the states of all cells.
+
+        Returns:
+            The cells that failed.
+        """
+
+        def changed(cell: Cell, state: CellState) -> None:
+            on_change(cell, state, runner.states)
+            self.write_plan(runner.states)
+            if state.state == DONE and time.time() - self._results_written > WRITE_SECONDS:
+                self.write_results()
+
+        runner = StudyRunner(self.directory, self.args.num_workers, changed)
+        states = runner.run()
+        self.write_plan(states)
+        return [cell for cell in self.cells if states[cell.name].state == FAILED]
+
+    # ---- files ----
+
+    def write_plan(self, states: dict[str, CellState]) -> None:
+        """Writes `study.json`."""
+        expected = self.estimates(states)
+        cells = []
+        for cell in self.cells:
+            state = states[cell.name]
+            cells.append(
+                {
+                    "name": cell.name,
+                    "command": redact(self.directory.command(cell)),
+                    "stage": cell.stage,
+                    "method": cell.method,
+                    "seed": cell.seed,
+                    "dpc": cell.dpc,
+                    "needs": list(cell.needs),
+                    **vars(state),
+                    "estimated_seconds": expected[cell.name],
+                }
+            )
+        fields = {f.name: getattr(self.args, f.name) for f in dataclasses.fields(self.args)}
+        content = {
+            "version": VERSION,
+            "name": self.name,
+            "task": self.name,
+            "label_names": self._label_names(states),
+            "arguments": redact({**dataclasses.asdict(self.data), **fields, "seed": self.run_args.seed}),
+            "methods": [
+                {"name": method.name, "title": method.title, "about": method.about, "kind": method.kind}
+                for method in self.methods
+            ],
+            "cells": cells,
+        }
+        write_json(self.directory.path / STUDY_FILE, content)
+
+    def write_results(self) -> dict[str, Any]:
+        """Writes `results.json` from what is done, and `metadata.json` once everything is. Returns the results."""
+        self._results_written = time.time()
+        states = self.states()
+        facts = {
+            "name": self.name,
+            "task": self.name,
+            "label_names": self._label_names(states),
+            "generator": self.args.generator,
+            "learner": self.args.learner,
+            "model": self.args.model,
+            "split": self.args.split,
+            "num_replicates": 2000,
+        }
+        results = StudyResults(self.directory, self.args, states).as_dict(facts)
+        write_readable_json(self.directory.path / RESULTS_FILE, results)
+        if not results["missing"]:
+            record = run_metadata("study", [self.data, self.args, self.run_args], task=self.name)
+            write_json(self.directory.path / METADATA_FILE, record)
+        return results
+
+    def _label_names(self, states: dict[str, CellState]) -> list[str] | None:
+        for cell in self.cells:
+            if cell.stage == "evaluate-icl" and states[cell.name].state == DONE:
+                return read_json(self.directory.output(cell.name) / "results.json")["label_names"]
+        return None
+
+
+def command_line(command: list[str]) -> str:
+    """A command as one would type it."""
+    return "ddg-hf " + shlex.join(command)

@@ -1,0 +1,53 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""
+Does it work? Compare methods on a task: all of them with the same budget, queries and statistics.
+
+    ddg-hf study --config recipes/sst2/study.yaml --data_dir data --output_dir runs/sst2/study
+
+Runs methods x rows per class x seeds as a grid of commands, each in a process of its own. A command that is done is
+not run again: the same command line goes on after a stop, with more methods, seeds or numbers of rows per class. What
+it would do, and how long that is likely to take:
+
+    ddg-hf study --config recipes/sst2/study.yaml --data_dir data --output_dir runs/sst2/study --plan true
+
+Several such command lines at the same time, also on machines with a common file system, divide the grid among them;
+`--num_workers` does the same on one. Writes `study.json` (the plan and its state), `results.json` (a row for each
+method and number of rows per class, paired comparisons, ranks), tables as CSV, Markdown and LaTeX, and `report.html`.
+Exit code 1: some commands failed; the others are done, and the same command line tries them again.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from ddg_hf.configs import DataArguments, RecipeParser, RunArguments
+from ddg_hf.errors import UserError
+from ddg_hf.study.config import StudyArguments
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Plans the study that `argv` (default: the command line) describes, and runs what is not done."""
+    parser = RecipeParser((DataArguments, StudyArguments, RunArguments), prog="ddg-hf study")
+    data_args, arguments, run_args = parser.parse(argv)
+    if run_args.output_dir is None:
+        raise UserError("--output_dir is missing: say where the study goes")
+
+    from ddg_hf.study.study import Study
+    from ddg_hf.study.terminal import StudyDisplay
+
+    study = Study(data_args, arguments, run_args)
+    display = StudyDisplay(study)
+    if arguments.plan:
+        display.print_plan()
+        return 0
+    study.prepare()
+    display.print_plan()
+    with display:
+        failed = study.run(display.on_change)
+    display.print_results(study.write_results())
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    from ddg_hf.cli import run
+
+    sys.exit(run(main))

@@ -1,0 +1,73 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""A language model that writes demonstrations without training."""
+
+import torch
+
+from ddg_hf.data.tasks import TaskSpec
+from ddg_hf.models.generator import CHUNK_SIZE
+from ddg_hf.models.self_generator import SelfGenerator
+from tests import tiny_models
+
+SPEC = TaskSpec(
+    name="moods", text_columns=("text",), label_names=("bad", "good"), max_length=12, description="film review"
+)
+PAIRS = TaskSpec(
+    name="pairs",
+    text_columns=("premise", "hypothesis"),
+    label_names=("yes", "no"),
+    field_names=("Premise", "Hypothesis"),
+    max_length=8,
+)
+
+
+def make(spec):
+    tokenizer = tiny_models.build_tiny_tokenizer(model_max_length=512)
+    model = tiny_models.make_gpt2(len(tokenizer), n_positions=512).eval()
+    generator = SelfGenerator(model, tokenizer, spec)
+    with torch.no_grad():  # an end in time for some of the rows
+        model.get_output_embeddings().weight[generator._ends] *= 30
+    return generator
+
+
+def test_rows_are_lines_that_read_back():
+    generator = make(SPEC)
+    targets = generator.sample(1, 0, 7)
+    assert len(targets) == CHUNK_SIZE
+    rows = [generator.format.decode(target) for target in targets]
+    usable = [row for row in rows if row is not None]
+    assert usable and all(len(row) == 1 and row[0] and "\n" not in row[0] for row in usable)
+    for target, row in zip(targets, rows, strict=True):
+        if row is not None:
+            assert generator.tokenizer.decode(target).strip() == row[0]
+
+
+def test_pairs_have_a_line_for_each_column():
+    generator = make(PAIRS)
+    rows = [generator.format.decode(target) for target in generator.sample(0, 0, 1)]
+    assert {len(row) for row in rows if row is not None} == {2}
+    assert generator.format.question(0, 1, ["it rains"]) == "yes text:\nPremise: it rains\nHypothesis:"
+
+
+def test_the_random_stream_is_that_of_label_and_chunk():
+    generator = make(SPEC)
+    state = torch.random.get_rng_state()
+    first = generator.sample(1, 0, 7)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert generator.sample(1, 0, 7) == first
+    assert generator.sample(1, 1, 7) != first and generator.sample(0, 0, 7) != first
+    assert generator.sample(1, 0, 8) != first
+
+
+def test_malformed_targets():
+    generator = make(SPEC)
+    encode = generator.format.encode_target
+    assert generator.format.decode(encode(["a film"])) == ("a film",)
+    assert generator.format.decode([generator.format.eos_id]) is None
+    assert generator.format.decode(encode([" "])) is None
+    assert generator.format.decode(encode(["a", "film"])) is None
+    assert generator.format.decode(encode(["a film"])[:-1]) is None
+
+
+def test_the_prompt_asks_for_the_label_in_words():
+    generator = make(SPEC)
+    assert generator.tokenizer.decode(generator.format.prefix(1), skip_special_tokens=True) == "good film review:"

@@ -1,0 +1,171 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""The grid of a study: pure functions of its arguments."""
+
+import importlib
+
+import pytest
+
+from ddg_hf.cli import COMMANDS
+from ddg_hf.configs import DataArguments
+from ddg_hf.errors import UserError
+from ddg_hf.study.config import StudyArguments
+from ddg_hf.study.methods import METHODS
+from ddg_hf.study.plan import fingerprints, make_plan, to_flags
+
+
+def plan(methods, seed=42, offered=(5,), data=None, **options):
+    arguments = StudyArguments(methods=list(methods), generator="tiny", learner="tiny", model="m", **options)
+    data = data or DataArguments(task="toy")
+    return make_plan(arguments, data, seed, lambda source: offered)
+
+
+def by_name(cells):
+    assert len({cell.name for cell in cells}) == len(cells)
+    return {cell.name: cell for cell in cells}
+
+
+def test_every_cell_comes_after_those_that_it_needs():
+    names = [name for name in METHODS] + ["ddg+likelihood", "herding+likelihood"]
+    cells = plan(names, dpc=[1, 5], training_seeds=2, split="test", test_number=10)
+    seen = set()
+    for cell in cells:
+        assert set(cell.needs) <= seen, cell.name
+        seen.add(cell.name)
+    measured = {cell.method for cell in cells if cell.stage == "evaluate-icl"}
+    assert measured == set(names)
+
+
+def test_trained_methods_share_their_pretraining():
+    cells = by_name(plan(["lm_only", "dilm", "ddg", "generator_loss"], training_seeds=2))
+    assert [name for name in cells if name.startswith("pretrain/")] == ["pretrain/seed_0", "pretrain/seed_1"]
+    assert cells["distill/ema/seed_1"].needs == cells["distill/shared/seed_1"].needs == ("pretrain/seed_1",)
+    assert cells["sets/ddg/seed_1"].needs == ("distill/ema/seed_1",)
+    assert cells["sets/lm_only/seed_0"].needs == cells["sets/generator_loss/seed_0"].needs == ("pretrain/seed_0",)
+    assert cells["distill/ema/seed_0"].options["student"] == "ema"
+
+
+def test_seeds_differ_where_something_is_trained_and_queries_do_not():
+    cells = by_name(plan(["ddg"], training_seeds=2, seed=7, test_number=10))
+    assert [cells[f"pretrain/seed_{s}"].options["seed"] for s in (0, 1)] == [7, 8]
+    assert [cells[f"sets/ddg/seed_{s}"].options["seed"] for s in (0, 1)] == [7, 8]
+    assert [cells[f"icl/ddg/seed_{s}/dpc_5"].options["seed"] for s in (0, 1)] == [7, 7]
+    assert {cell.options["split_seed"] for cell in cells.values()} == {7}
+
+
+def test_numbers_of_sets_and_seeds_by_method():
+    cells = by_name(
+        plan(
+            ["balanced", "ddg", "dilm"],
+            num_sets=3,
+            set_counts={"balanced": 30},
+            training_seeds=3,
+            seed_counts={"dilm": 1},
+            test_number=10,
+        )
+    )
+    assert cells["sets/balanced"].options["num_sets"] == 30 and cells["sets/ddg/seed_2"].options["num_sets"] == 3
+    assert cells["icl/balanced/dpc_5"].work == {"query": 300}
+    assert sum(name.startswith("distill/shared/") for name in cells) == 1
+    assert sum(name.startswith("distill/ema/") for name in cells) == 3
+
+
+def test_reranked_sets_are_chosen_from_more_with_other_names():
+    cells = by_name(
+        plan(["ddg", "ddg+likelihood"], num_sets=5, likelihood_candidates=4, likelihood_queries=16, split="test")
+    )
+    assert cells["candidates/ddg+likelihood/seed_0"].options["num_sets"] == 20
+    assert cells["candidates/ddg+likelihood/seed_0"].needs == ("distill/ema/seed_0",)
+    chosen = cells["sets/ddg+likelihood/seed_0"]
+    assert chosen.stage == "rerank" and chosen.options["split"] == "validation"
+    assert chosen.work == {"query": 20 * 16}
+    assert cells["icl/ddg+likelihood/seed_0/dpc_5"].options["num_sets"] == 5
+
+
+def test_given_sets_are_tested_at_the_sizes_that_they_have():
+    cells = plan(["balanced", "published"], given={"published": "somewhere"}, dpc=[1, 5, 10], offered=(5, 10, 20))
+    icl = [cell for cell in cells if cell.method == "published" and cell.stage == "evaluate-icl"]
+    assert [cell.options["dpc"] for cell in icl] == [[5], [10]]
+    assert all(cell.options["distilled"] == "somewhere" and not cell.inputs for cell in icl)
+    with pytest.raises(UserError, match="none of --dpc 1"):
+        plan(["published"], given={"published": "somewhere"}, dpc=[1])
+
+
+def test_classifiers_can_have_fewer_sets_and_sizes():
+    cells = by_name(
+        plan(["balanced"], dpc=[1, 5], num_sets=30, learner_sets=5, learner_dpc=[5], unseen_learners=["b"])
+    )
+    for learner in ("tiny", "b"):
+        cell = cells[f"learner/{learner}/balanced"]
+        assert cell.options["num_sets"] == 5 and cell.options["dpc"] == [5] and cell.options["learner"] == learner
+        assert cell.work == {"learner_step": 5 * 200 * 5}
+
+
+def test_options_reach_their_command():
+    cells = plan(
+        ["ddg"], options={"distill": {"max_steps": 7, "learning_rate": 1e-5}, "evaluate-icl": {"dtype": "bfloat16"}}
+    )
+    for cell in cells:
+        assert (cell.options.get("max_steps") == 7) == (cell.stage == "distill")
+        assert (cell.options.get("dtype") == "bfloat16") == (cell.stage == "evaluate-icl")
+
+
+def test_flags():
+    flags = to_flags({"a": 1, "b": None, "c": [1, 2], "d": True, "e": {"k": 1}, "f": "x y", "g": 3e-3})
+    assert flags == ["--a", "1", "--c", "1", "2", "--d", "true", "--e", '{"k": 1}', "--f", "x y", "--g", "0.003"]
+
+
+def test_fingerprints_follow_what_a_cell_depends_on():
+    before = fingerprints(plan(["balanced", "ddg"]))
+    after = fingerprints(plan(["balanced", "ddg"], options={"pretrain": {"max_steps": 3}}))
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {name for name in before if "balanced" not in name}
+    grown = fingerprints(plan(["zero_shot", "balanced", "k_centers", "ddg"], num_workers=2))
+    assert {name: grown[name] for name in before} == before
+
+
+def test_every_command_line_is_accepted_by_the_parser_of_its_command(tmp_path, monkeypatch):
+    """With all methods: each command gets as far as its work, which is replaced."""
+    from ddg_hf.configs import RecipeParser
+
+    parsed = []
+
+    class Stop(Exception):
+        pass
+
+    original = RecipeParser.parse
+
+    def parse(self, argv=None):
+        parsed.append(original(self, argv))
+        raise Stop
+
+    monkeypatch.setattr(RecipeParser, "parse", parse)
+    cells = plan([*METHODS, "dpp+likelihood"], split="test", test_number=4, unseen_learners=["tiny-xlnet"])
+    for cell in cells:
+        with pytest.raises(Stop):
+            importlib.import_module(COMMANDS[cell.stage][0]).main(cell.arguments(lambda name: tmp_path / name))
+    assert len(parsed) == len(cells)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"methods": ["ddgg"]}, "unknown method 'ddgg'. Did you mean 'ddg'"),
+        ({"methods": ["random+likelihood"]}, "unknown method 'random\\+likelihood'"),
+        ({"methods": ["bm25+likelihood"]}, "unknown method"),
+        ({"methods": ["ddg", "ddg"]}, "different names"),
+        ({"methods": ["ddg+likelihood"]}, "--split test"),
+        ({"methods": ["ddg"], "generator": None}, "--generator is missing"),
+        ({"dpc": [0]}, "--dpc"),
+        ({"num_sets": 0}, "--num_sets"),
+        ({"set_counts": {"dgd": 3}}, "'dgd' is not one of the methods"),
+        ({"set_counts": {"ddg": "3"}}, "--set_counts: ddg"),
+        ({"set_counts": "{"}, "--set_counts is not JSON"),
+        ({"options": {"distil": {}}}, "no command 'distil'. Did you mean 'distill'"),
+        ({"options": {"distill": 3}}, "must be a mapping"),
+        ({"learner_dpc": [3]}, "--learner_dpc 3"),
+        ({"test_number": 0}, "--test_number"),
+    ],
+)
+def test_mistakes(changes, message):
+    with pytest.raises(UserError, match=message):
+        StudyArguments(**{"methods": ["ddg", "balanced"], "generator": "tiny", **changes})
