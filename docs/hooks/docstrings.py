@@ -4,7 +4,8 @@ Griffe extension: the docstrings of this package, which follow those of `transfo
 
 - [`Name`] and [`~package.module.Name`] become references, which lead to the API reference where it has the name and
   are code elsewhere.
-- In `name (`int`, *optional*, defaults to `3`): text` the type loses its marks, and the default stays in the text.
+- In `name (`int`, *optional*, defaults to `3`): text` the type loses its marks. A default that says more than a value
+  stays in the text.
 """
 
 import html
@@ -59,10 +60,8 @@ def _item(match: re.Match) -> str:
     types = types.replace("`", "").replace(", *optional*", "").replace("*optional*", "").replace(" or ", " | ").strip()
     names = match["names"]
     text = match["text"].strip()
-    if default:
+    if default and not re.fullmatch(r"`[^`]*`", default):  # a plain value stands in the signature
         text = f"(default: {default}) {text}".strip()
-    elif "*optional*" in match["type"]:
-        text = f"(optional) {text}".strip()
     if "," in names:  # one description of several: the names cannot be those of one parameter
         return f"{match['indent']}{names.replace(', ', ',')}: {text}"
     return f"{match['indent']}{names} ({types}): {text}" if types else f"{match['indent']}{names}: {text}"

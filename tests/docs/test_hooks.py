@@ -23,6 +23,7 @@ class Thing:
 
     Parameters:
         size (`int`, *optional*, defaults to `3`): How many ([`LIMIT`]).
+        wide (`bool`, *optional*, defaults to `True` on a GPU): Whether it is.
         rows (`Sequence[tuple[str, ...]]`): Texts, as in [text](https://example.org).
         other ([`Thing`] or `None`): Another one.
         a, b (`int`): Two at once.
@@ -58,7 +59,8 @@ def test_references(docstrings):
 
 def test_parameters(docstrings):
     lines = [line.strip() for line in docstrings[0].splitlines()]
-    assert f"size (int): (default: `3`) How many ({reference('package.LIMIT', 'LIMIT')})." in lines
+    assert f"size (int): How many ({reference('package.LIMIT', 'LIMIT')})." in lines
+    assert "wide (bool): (default: `True` on a GPU) Whether it is." in lines
     assert "rows (Sequence[tuple[str, ...]]): Texts, as in [text](https://example.org)." in lines
     assert "other (Thing | None): Another one." in lines
     assert "a,b: Two at once." in lines

@@ -34,6 +34,8 @@ RUNS = {
     "docs/formats.md": [],
     "docs/exports.md": ["runs/sst2/generate", "runs/tickets/distilled"],
     "docs/paper_setting.md": [],
+    "docs/report.md": [*SETS, "runs/sst2/icl_balanced"],
+    "docs/terminal.md": ["runs/model"],
     "docs/model_names.md": [],
     "docs/results/sst2_cpu.md": [],
     "docs/api/index.md": [],
@@ -42,7 +44,7 @@ RUNS = {
 PARSED = {
     "docs/results/icl_cpu.md": "38 evaluations that differ in the task and the demonstrations alone",
     "docs/scaling.md": "benchmarks",
-    "docs/faq.md": "no commands",
+    "docs/study.md": "a study takes minutes; tests/study run small ones",
 }
 # Python blocks, by their first lines, that cannot run here: test_python_blocks.py resolves their names.
 NOT_RUN = {

@@ -21,7 +21,7 @@ from tests import tiny_models
 from tests.docs.pages import PAGES, ROOT, blocks_of
 
 GENERATORS = ("gpt2", "Qwen/Qwen2.5-0.5B")
-IN_CONTEXT = ("Qwen/Qwen2.5-0.5B-Instruct", "Qwen/Qwen2.5-7B", "google/gemma-3-270m", "runs/my_model")
+IN_CONTEXT = ("Qwen/Qwen2.5-0.5B-Instruct", "Qwen/Qwen2.5-7B", "google/gemma-3-270m", "runs/model", "runs/my_model")
 LEARNERS = ("bert-base-uncased", "sentence-transformers/all-MiniLM-L6-v2", "roberta-base")
 TASKS = ("sst2", "banking77")
 QUEUES = ("billing", "delivery", "returns")
