@@ -6,7 +6,7 @@ Run the whole pipeline on the embedded data set and compare the methods.
 
 Pretrains a small generator on synthetic customer messages, distils it by gradient matching, generates sets, and
 measures them beside real rows: as training data for a classifier, and as demonstrations of a language model. Ends with
-a table.
+a table, and with a page (`report.html`) if matplotlib is installed.
 
 The learner is all-MiniLM-L6-v2 and the language model Gemma 3 270M, which `ddg-hf models` prepares on machines without
 the Hub; `--learner` and `--model` take any other id or directory.
@@ -132,8 +132,20 @@ def _generated_texts(directory: Path, dpc: int, number: int = 5) -> dict[str, li
     return {name: found[:number] for name, found in texts.items()}
 
 
+def _write_report(output_dir: Path) -> None:
+    """Writes `report.html`; what stands in its way is said in one line, since the work is done."""
+    from ddg_hf.errors import UserError
+    from ddg_hf.report import make_report
+    from ddg_hf.terminal import say
+
+    try:
+        say(f"report:         {make_report(output_dir, output_dir / 'report.html', overwrite=True)}")
+    except UserError as error:
+        say(f"no report: {error}")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs all stages and writes `summary.json`."""
+    """Runs all stages and writes `summary.json` and `report.html`."""
     arguments, run_args = RecipeParser((DemoArguments, RunArguments), prog="ddg-hf demo").parse(argv)
     output_dir = check_output_dir(run_args.output_dir or "runs/demo", run_args.overwrite, "demo")
     (output_dir / METADATA_FILE).unlink(missing_ok=True)
@@ -219,6 +231,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_json(output_dir / "summary.json", summary)
     write_json(output_dir / METADATA_FILE, run_metadata("demo", [arguments, run_args], task="toy"))
     _print_summary(summary, output_dir)
+    _write_report(output_dir)
     return 0
 
 

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 
 from ddg_hf.command_line import ArgumentParser
 from ddg_hf.errors import UserError
+from ddg_hf.terminal import result, say
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -51,9 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     training = TrainingRows(arguments.task, arguments.data_dir, arguments.train)
     page = make_report(arguments.source, arguments.output, training, arguments.figures, arguments.overwrite)
-    print(f"report: {page}")
+    say(f"report: {page}")
     if arguments.figures is not None:
-        print(f"figures and tables: {arguments.figures}")
+        say(f"figures and tables: {arguments.figures}")
+    result({"command": "report", "output": str(page), "figures": arguments.figures})
     return 0
 
 

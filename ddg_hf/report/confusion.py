@@ -114,8 +114,9 @@ def _plot(one: Confusion) -> Plot:
     size = len(one.labels)
 
     def draw():
-        side = min(0.9 + 0.34 * size, 9.0) if size <= _MOST_LABELS else 8.0
-        figure, (axes,) = new_figure(max(2.9, side + 0.5), max(2.6, side))
+        cell = 0.56 if size <= 3 else 0.36 if size <= _MOST_NUMBERS else max(0.1, 7.5 / size)
+        room = 1.2 if size <= _MOST_LABELS else 0.5  # for the names of the labels
+        figure, (axes,) = new_figure(room + cell * len(columns), room + cell * size)
         from matplotlib.patches import Rectangle
 
         # Rectangles, not an image: the page gives them its own colours. Only a part of the strength, so that the

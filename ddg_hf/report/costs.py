@@ -16,6 +16,7 @@ _SECONDS = {
     "generate_seconds": "making the sets",
     "evaluate_seconds": "evaluating them",
 }
+_DURATIONS = sorted({n * unit for unit in (0.01, 1, 60, 3600) for n in (1, 2, 5, 10, 20, 30)})
 _COLUMNS = {
     **{key: Column(key, title.capitalize(), "seconds") for key, title in _SECONDS.items()},
     "peak_memory_mb": Column("peak_memory_mb", "Peak memory, MB", "number", 0),
@@ -124,15 +125,15 @@ def _scatter(results: Results, measure: str, dpc: int, rows: Sequence[Row]) -> P
                 markersize=8,
                 markeredgecolor=SURFACE,
                 elinewidth=1.2,
+                linestyle="",
+                label=label(results.title(row.method)),
             )
-            axes.annotate(
-                label(results.title(row.method)), (_total(row), 100 * value.mean), (7, 4), textcoords="offset points",
-                fontsize=8.5, color=style.color,
-            )  # fmt: skip
+        figure.legend(
+            *axes.get_legend_handles_labels(), loc="outside right upper", fontsize=8.5, labelcolor="linecolor"
+        )
         axes.set_xscale("log")
-        axes.margins(x=0.16)
-        axes.xaxis.set_major_formatter(lambda value, _: duration(value))
-        axes.xaxis.set_minor_formatter(lambda value, _: "")
+        axes.margins(x=0.12)
+        _duration_ticks(axes)
         axes.set(xlabel="Time of training, making the sets and evaluating them (log scale)", ylabel="Accuracy, %")
         axes.grid()
         axes.tick_params(which="both", length=0)
@@ -148,6 +149,20 @@ def _scatter(results: Results, measure: str, dpc: int, rows: Sequence[Row]) -> P
     caption = f"With {dpc} demonstrations per class (or none); bars are 95 % intervals. Upper left is better."
     description = f"{len(rows)} methods by their time and their accuracy in percent."
     return Plot(name, title, caption, description, Table(name, title, columns, body), draw)
+
+
+def _duration_ticks(axes) -> None:
+    """Ticks of a logarithmic axis of seconds at durations that people would choose, a few of them."""
+    low, high = axes.get_xlim()
+    ticks = [tick for tick in _DURATIONS if low <= tick <= high]
+    apart = (high / low) ** 0.18
+    kept: list[float] = []
+    for tick in ticks:
+        if not kept or tick >= kept[-1] * apart:
+            kept.append(tick)
+    axes.set_xticks(kept)
+    axes.xaxis.set_major_formatter(lambda value, _: duration(value).replace(".0", ""))
+    axes.xaxis.set_minor_formatter(lambda value, _: "")
 
 
 def run_costs(contents: Contents) -> tuple[Table, Plot | None] | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..provenance import atomic_file, published_record
-from . import accuracy, costs
+from . import accuracy, costs, differences
 from .collect import EVALUATIONS, TRAINING, Contents, collect
 from .confusion import confusion_plots, confusion_table, confusions
 from .curves import training_plots
@@ -143,8 +143,8 @@ def _accuracy(results: Results, several: bool) -> list[Section]:
             blocks=[accuracy.headline(results), *accuracy.accuracy_plots(results)],
         )
     ]
-    pairs, more = accuracy.difference_plots(results), accuracy.difference_tables(results)
-    more += [t for t in (accuracy.rank_table(results), accuracy.power_table(results)) if t is not None]
+    pairs, more = differences.difference_plots(results), differences.difference_tables(results)
+    more += [t for t in (differences.rank_table(results), differences.power_table(results)) if t is not None]
     if more:
         intro = (
             "Two methods are compared on the same queries, so that the difficulty of the queries cancels. The "
@@ -214,7 +214,7 @@ def _checks(contents: Contents) -> Section | None:
         return None
     found = leak_table(contents)
     intro = (
-        "What `ddg-hf check` looks for: copies and near copies of training, validation and test rows (leaks), broken "
+        "What ddg-hf check looks for: copies and near copies of training, validation and test rows (leaks), broken "
         "texts, personal data, balance and variety. A clean report is no proof."
     )
     return Section("checks", "Leak check", intro, [table, *([found] if found is not None else [])])

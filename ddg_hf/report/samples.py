@@ -20,6 +20,7 @@ from .values import mapping, mappings
 logger = logging.getLogger(__name__)
 
 MOST_ROWS = 20_000
+_MOST_COLUMNS = 6
 _BETWEEN = "\n"  # texts of a row of several columns, one below the other
 
 
@@ -147,17 +148,29 @@ def samples_table(samples: Samples) -> Table:
 
 
 def checks_table(contents: Contents) -> Table | None:
-    """What the checks found: a row for each directory and configuration; None if there are no distilled sets."""
-    checked = [(run, run.checks) for run in distilled(contents) if run.checks is not None]
-    if not checked:
+    """
+    What the checks found in each directory and configuration; None if there are no checked sets. A row for each check;
+    if there are many sets, a row for each of these.
+    """
+    places, found = [], []
+    for run in distilled(contents):
+        for config in run.sets.configs if run.checks is not None else ():
+            checks = mapping(run.checks["checks"])
+            places.append((_title(contents, run), int(CONFIG.fullmatch(config)[1])))
+            found.append([_check(mapping(checks.get(name)), config) for name in CHECKS])
+    if not found:
         return None
-    columns = [Column("sets", "Sets"), Column("dpc", "DPC", "count")]
-    columns += [Column(name, name.replace("_", " ").capitalize(), "status") for name in CHECKS]
-    rows = []
-    for run, checks in checked:
-        for config in run.sets.configs:
-            cells = [_check(mapping(mapping(checks["checks"]).get(name)), config) for name in CHECKS]
-            rows.append([_title(contents, run), int(CONFIG.fullmatch(config)[1]), *cells])
+    titles = [name.replace("_", " ").capitalize() for name in CHECKS]
+    if len(found) > _MOST_COLUMNS:
+        columns = [Column("sets", "Sets"), Column("dpc", "DPC", "count")]
+        columns += [Column(name, title, "status") for name, title in zip(CHECKS, titles, strict=True)]
+        rows = [[*place, *cells] for place, cells in zip(places, found, strict=True)]
+    else:
+        columns = [Column("check", "Check")]
+        columns += [Column(f"{title}, dpc_{dpc}", f"{title}, DPC {dpc}", "status") for title, dpc in places]
+        columns.append(Column("looks_for", "Looks for"))
+        cells = zip(*found, strict=True)
+        rows = [[title, *mine, text] for title, mine, text in zip(titles, cells, CHECKS.values(), strict=True)]
     return Table("checks", "What the checks found", columns, rows)
 
 
@@ -205,7 +218,7 @@ def leak_table(contents: Contents) -> Table | None:
         ]
         for one in found
     ]
-    note = "Examples that `ddg-hf check` listed. Rows are named by their place, counted from 0."
+    note = "Examples that ddg-hf check listed. Rows are named by their place, counted from 0."
     return Table("leaks", "Copies and near copies of real rows", columns, rows, note)
 
 

@@ -3,8 +3,8 @@
 
 from collections.abc import Sequence
 
-from .accuracy import excludes_zero, is_significant
 from .collect import Contents
+from .differences import excludes_zero, is_significant
 from .model import Comparison, Results, measure_title
 from .samples import Samples
 from .tables import Column, shown

@@ -86,9 +86,17 @@ def test_checks(tmp_path):
     rows = [("A fine film, all in all, I must say!", 1, 0), ("so very dull indeed", 0, 0)]
     contents = collect(builders.sets(tmp_path / "sets", rows, dpc=1))
     table = checks_table(contents)
-    cells = dict(zip([column.name for column in table.columns], table.rows[0], strict=True))
-    assert (
-        cells["copies"] == "warn: 1 of 2 rows" and cells["empty"] == "ok" and cells["label_consistency"] == "not run"
-    )
+    assert [column.heading for column in table.columns] == ["Check", "DDG, DPC 1", "Looks for"]
+    cells = {row[0]: row[1] for row in table.rows}
+    assert cells["Copies"] == "warn: 1 of 2 rows"
+    assert cells["Empty"] == "ok" and cells["Label consistency"] == "not run"
     (leak,) = leak_table(contents).rows
     assert leak[1:5] == ["dpc_1, set 0, row 0", "positive", "copy", "train 0"]
+
+
+def test_checks_of_many_sets_have_a_row_each(tmp_path):
+    for i in range(7):
+        builders.sets(tmp_path / f"sets_{i}", builders.texts(4, seed=i), dpc=1)
+    table = checks_table(collect(tmp_path))
+    assert [row[0] for row in table.rows] == [f"DDG (sets_{i})" for i in range(7)]
+    assert [column.name for column in table.columns][:3] == ["sets", "dpc", "copies"]
