@@ -6,7 +6,7 @@ Does it work? Compare methods on a task: all of them with the same budget, queri
 
 Runs methods x rows per class x seeds as a grid of commands, each in a process of its own. A command that is done is
 not run again: the same command line goes on after a stop, with more methods, seeds or numbers of rows per class. What
-it would do, and how long that is likely to take:
+it would do, how long that is likely to take, and the results of what is done:
 
     ddg-hf study --config recipes/sst2/study.yaml --data_dir data --output_dir runs/sst2/study --plan true
 
@@ -36,14 +36,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     study = Study(data_args, arguments, run_args)
     display = StudyDisplay(study)
+    display.print_plan()
     if arguments.plan:
-        display.print_plan()
+        if study.exists:
+            display.print_results(study.write_results())
         return 0
     study.prepare()
-    display.print_plan()
-    with display:
-        failed = study.run(display.on_change)
-    display.print_results(study.write_results())
+    try:
+        with display:
+            failed = study.run(display.on_change)
+    finally:  # also of a study that is interrupted
+        results = study.write_results()
+    display.print_results(results)
     return 1 if failed else 0
 
 

@@ -49,7 +49,8 @@ class StudyArguments:
             Seconds that a `query`, a `pretrain_step`, a `distill_step`, a `generated_text` or a `learner_step` takes,
             for the estimate of the plan. What has been run tells better.
         num_workers (`int`, *optional*, defaults to `1`): Commands that run at the same time.
-        plan (`bool`, *optional*, defaults to `False`): Print the plan, and run nothing.
+        plan (`bool`, *optional*, defaults to `False`):
+            Print the plan, and run nothing. Of a study that was started, the results of what is done are written.
 
     Raises:
         UserError: an unknown method or command, or a value that is out of range.

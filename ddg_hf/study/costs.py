@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import UserError, closest
-from .methods import Method
+from ..provenance import METADATA_FILE, read_json
+from .flops import non_embedding_parameters, stage_flops
 from .plan import Cell
 from .runner import DONE, CellState, StudyDirectory
 
@@ -52,16 +53,21 @@ def _estimate(cell: Cell, done: Sequence[Cell], states: Mapping[str, CellState],
 
 
 def cost_of(
-    method: Method, evaluations: Sequence[Cell], directory: StudyDirectory, states: Mapping[str, CellState]
+    evaluations: Sequence[Cell],
+    directory: StudyDirectory,
+    states: Mapping[str, CellState],
+    text_tokens: float | None,
 ) -> dict[str, float | None]:
     """
-    Seconds and peak memory of what led to the evaluations of a method, each a mean over its training seeds:
-    `train_seconds` (the generator), `generate_seconds` (all its sets, with those that were not kept),
-    `evaluate_seconds`, and the greatest `peak_memory_mb`.
+    What led to the evaluations of a method, each a mean over its training seeds: `train_seconds` (the generator),
+    `generate_seconds` (all its sets, with those that were not kept), `evaluate_seconds`; the greatest
+    `peak_memory_mb`; and `flops` of training, making the sets and evaluating them, as [`stage_flops`] estimates them
+    (`None` where the tokens of a text were not measured).
     """
     by_name = {cell.name: cell for cell in directory.cells}
     parts: dict[str, float] = {}
     memory: list[float] = []
+    flops = 0.0
     for cell in evaluations:
         for needed in _chain(cell, by_name):
             state = states[needed.name]
@@ -69,9 +75,10 @@ def cost_of(
             parts[kind] = parts.get(kind, 0.0) + (state.seconds or 0.0)
             if state.peak_memory_mb is not None:
                 memory.append(state.peak_memory_mb)
+            flops += _flops_of(needed, directory, text_tokens) if text_tokens else 0.0
     number = max(1, len(evaluations))
     seconds = {f"{kind}_seconds": parts[kind] / number if kind in parts else None for kind in _KINDS}
-    return seconds | {"peak_memory_mb": max(memory, default=None)}
+    return seconds | {"peak_memory_mb": max(memory, default=None), "flops": flops / number or None}
 
 
 _KINDS = ("train", "generate", "evaluate")
@@ -83,3 +90,26 @@ def _chain(cell: Cell, by_name: Mapping[str, Cell]) -> list[Cell]:
     for name in cell.needs:
         found |= {one.name: one for one in _chain(by_name[name], by_name)}
     return list(found.values())
+
+
+def _flops_of(cell: Cell, directory: StudyDirectory, text_tokens: float) -> float:
+    """Estimate for a finished cell; 0 for commands that cost little beside the others."""
+    output = directory.output(cell.name)
+    record = read_json(output / METADATA_FILE)
+    arguments, sampling = record.get("arguments", {}), record.get("sampling", {})
+    facts: dict[str, float | None] = {
+        "generator": non_embedding_parameters(arguments.get("generator")),
+        "learner": non_embedding_parameters(arguments.get("learner"), classifier=True),
+        "model": non_embedding_parameters(arguments.get("model")),
+        "sampled": sampling.get("sampled"),
+    }
+    num_labels = 0
+    if cell.stage == "evaluate-icl":
+        results = read_json(output / "results.json")
+        runs = results["runs"]
+        facts |= {"prefix_tokens": sum(run["prefix_tokens"] for run in runs)}
+        facts |= {"queries": sum(run["num_queries"] for run in runs)}
+    elif cell.stage == "distill":
+        num_labels = len(read_json(output / "generator_format.json")["label_names"])
+    known = {name: value for name, value in facts.items() if value is not None}
+    return stage_flops(cell.stage, arguments, num_labels, text_tokens, known) or 0.0

@@ -118,7 +118,7 @@ class StudyResults:
                         {kind: side for kind, side in in_context.items() if side is not None},
                         {name: side for name, side in trained.items() if side is not None},
                         mine,
-                        cost_of(method, icl_cells, self.directory, self.states),
+                        cost_of(icl_cells, self.directory, self.states, _text_tokens(mine)),
                         len({cell.seed for cell in icl_cells}),
                     )
                 )
@@ -203,6 +203,12 @@ class StudyResults:
                 if all(len(side.correct_SQ) > 1 for side in pair):
                     pairs.append(pair)
         return max(pairs, key=lambda pair: min(len(side.correct_SQ) for side in pair), default=None)
+
+
+def _text_tokens(measures: Sequence[dict[str, Any]]) -> float | None:
+    """Mean tokens of a demonstration, if that was measured."""
+    values = [value for one in measures for value in one["tokens_per_demonstration"]]
+    return float(np.mean(values)) if values else None
 
 
 def _side(parts: Sequence[tuple[Cell, Any]], dpc: int) -> Side | None:

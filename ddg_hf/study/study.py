@@ -68,6 +68,11 @@ class Study:
         return self.directory.cells
 
     @property
+    def exists(self) -> bool:
+        """Whether it has been started."""
+        return (self.directory.path / STUDY_FILE).is_file()
+
+    @property
     def methods(self) -> list[Method]:
         return self.args.chosen
 

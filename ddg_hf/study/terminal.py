@@ -111,9 +111,9 @@ class StudyDisplay:
     def print_results(self, results: dict[str, Any]) -> None:
         """Prints the headline table and what is missing."""
         titles = {method.name: method.title for method in self.study.methods}
-        title = (
-            f"{results['task']}, {results['split']}: accuracy in %, 95 % interval; {results['num_queries']} queries"
-        )
+        title = f"{results['task']}, {results['split']}: accuracy in %, 95 % interval"
+        if results["num_queries"]:
+            title += f"; {results['num_queries']} queries"
         table = Table(title=title, box=box.SIMPLE, title_justify="left")
         learners = list(dict.fromkeys(name for row in results["rows"] for name in row["learners"]))
         for column in ("method", "dpc", "sets", *PREFERRED, *learners, "cosine"):

@@ -1,0 +1,88 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""Estimates of the floating-point operations behind the results of a study."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+FORWARD, TRAINING = 2, 6
+"""Operations per parameter and token of a forward pass, and of one with its backward pass (Kaplan et al., 2020)."""
+
+
+def stage_flops(
+    stage: str, arguments: Mapping[str, Any], num_labels: int, text_tokens: float, facts: Mapping[str, float]
+) -> float | None:
+    """
+    Estimates the operations of one command: parameters x tokens, without attention over long contexts and without the
+    embedding and output layers.
+
+    Args:
+        stage: The command.
+        arguments: Its arguments, as `metadata.json` has them.
+        num_labels: Number of classes.
+        text_tokens: Mean tokens of a text.
+        facts: Non-embedding parameters of the `generator`, `learner` and `model`; of an in-context evaluation also
+            `prefix_tokens` (of all prompts together) and `queries` (of all sets together); of generation the
+            `sampled` texts.
+
+    Returns:
+        The estimate; `None` if something that it needs is not known.
+    """
+    try:
+        if stage == "pretrain":
+            rows = arguments["max_steps"] * _batch(arguments)
+            return TRAINING * facts["generator"] * rows * text_tokens
+        if stage == "distill":
+            return arguments["max_steps"] * _distillation_step(arguments, num_labels, text_tokens, facts)
+        if stage == "generate":
+            # Sampled token by token, then read once for the loss.
+            return 2 * FORWARD * facts["generator"] * facts["sampled"] * text_tokens
+        if stage == "evaluate-icl":
+            tokens = facts["prefix_tokens"] + facts["queries"] * text_tokens
+            return FORWARD * facts["model"] * tokens
+        return None
+    except (KeyError, TypeError):
+        return None
+
+
+def _batch(arguments: Mapping[str, Any]) -> int:
+    return arguments["per_device_train_batch_size"] * arguments.get("gradient_accumulation_steps", 1)
+
+
+def _distillation_step(
+    arguments: Mapping[str, Any], num_labels: int, text_tokens: float, facts: Mapping[str, float]
+) -> float:
+    """One update of the generator, with its share of the sampled pool and of the learner's training."""
+    labels = arguments.get("labels_per_step") or num_labels
+    synthetic = labels * arguments["synthetic_per_class"]
+    interval = arguments["generate_interval"] * arguments["inner_steps"]
+    pool = num_labels * arguments["pool_per_class"] / interval
+    generator = facts["generator"] * (TRAINING * synthetic + FORWARD * pool)
+    real = labels * arguments["real_per_class"] * arguments["teacher_accumulation"]
+    trained = 0 if arguments.get("num_trajectories") else arguments["learner_steps"] * arguments["learner_batch_size"]
+    learner = facts["learner"] * (TRAINING * trained + FORWARD * (synthetic + real))
+    return text_tokens * (generator + learner)
+
+
+@functools.lru_cache
+def non_embedding_parameters(name: str | None, classifier: bool = False) -> int | None:
+    """
+    Number of parameters of a model without its embeddings, by its configuration; `None` if that cannot be loaded.
+
+    Args:
+        name: Hub id or directory.
+        classifier: Whether it is a classifier; otherwise a causal language model.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    if name is None:
+        return None
+    try:
+        # What has been run is on this machine.
+        config = AutoConfig.from_pretrained(name, local_files_only=True)
+        with torch.device("meta"):
+            kind = AutoModelForSequenceClassification if classifier else AutoModelForCausalLM
+            return kind.from_config(config).num_parameters(exclude_embeddings=True)
+    except (OSError, ValueError, KeyError):
+        return None
