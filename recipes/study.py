@@ -12,7 +12,8 @@ it would do, how long that is likely to take, and the results of what is done:
 
 Several such command lines at the same time, also on machines with a common file system, divide the grid among them;
 `--num_workers` does the same on one. Writes `study.json` (the plan and its state), `results.json` (a row for each
-method and number of rows per class, paired comparisons, ranks), tables as CSV, Markdown and LaTeX, and `report.html`.
+method and number of rows per class, paired comparisons, ranks) and, if matplotlib is installed, `report.html` and the
+figures and tables of it in `figures/`: PNG, SVG, CSV, Markdown and LaTeX.
 Exit code 1: some commands failed; the others are done, and the same command line tries them again.
 """
 
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:  # also of a study that is interrupted
         results = study.write_results()
     display.print_results(results)
+    study.write_report()
     return 1 if failed else 0
 
 

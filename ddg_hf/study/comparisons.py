@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..evaluation.planning import difference_components, required_sizes
-from ..evaluation.statistics import holm, mean_ranks, paired_difference, paired_permutation_test
+from ..evaluation.statistics import holm, mean_ranks, paired_differences, paired_permutation_test
 
 POINTS = (0.01, 0.03, 0.05)
 """Differences for which the size of a study is computed."""
@@ -47,14 +47,14 @@ def compare_sides(sides: Mapping[str, Side]) -> list[dict[str, Any]]:
         bootstrap over training seeds, sets and queries), `p_value` (two-sided, of the paired permutation test over
         queries) and `p_holm`, adjusted for the number of pairs.
     """
+    names, members = list(sides), list(sides.values())
+    pairs = [(a, b) for b, a in combinations(range(len(names)), 2)]
+    intervals = paired_differences([side.correct_SQ for side in members], pairs, [side.clusters for side in members])
+    means_MQ = [side.correct_SQ.mean(axis=0) for side in members]
     rows = []
-    for b, a in combinations(sides, 2):
-        first, second = sides[a], sides[b]
-        difference = paired_difference(
-            first.correct_SQ, second.correct_SQ, clusters_a=first.clusters, clusters_b=second.clusters
-        )
-        p_value = paired_permutation_test(first.correct_SQ.mean(axis=0) - second.correct_SQ.mean(axis=0))
-        rows.append({"a": a, "b": b, "difference": difference.as_dict(), "p_value": p_value})
+    for (a, b), difference in zip(pairs, intervals, strict=True):
+        p_value = paired_permutation_test(means_MQ[a] - means_MQ[b])
+        rows.append({"a": names[a], "b": names[b], "difference": difference.as_dict(), "p_value": p_value})
     for row, adjusted in zip(rows, holm([row["p_value"] for row in rows]) if rows else [], strict=True):
         row["p_holm"] = adjusted
     return rows

@@ -13,6 +13,7 @@ from ..configs import DataArguments, RunArguments
 from ..errors import UserError
 from ..evaluation.results import write_readable_json
 from ..provenance import METADATA_FILE, read_json, redact, run_metadata, write_json
+from ..terminal import say
 from .config import StudyArguments
 from .costs import check_rates, estimates
 from .methods import Method
@@ -173,6 +174,17 @@ class Study:
             record = run_metadata("study", [self.data, self.args, self.run_args], task=self.name)
             write_json(self.directory.path / METADATA_FILE, record)
         return results
+
+    def write_report(self) -> None:
+        """Writes `report.html` and `figures/`; what stands in its way is said in one line, since the work is done."""
+        from ..report import make_report
+
+        path = self.directory.path
+        try:
+            page = make_report(path, path / "report.html", figures=path / "figures", overwrite=True)
+            say(f"report: {page}")
+        except UserError as error:
+            say(f"no report: {error}")
 
     def _label_names(self, states: dict[str, CellState]) -> list[str] | None:
         for cell in self.cells:

@@ -17,6 +17,7 @@ from ddg_hf.evaluation.statistics import (
     mean_interval,
     mean_ranks,
     paired_difference,
+    paired_differences,
     paired_permutation_test,
 )
 
@@ -370,3 +371,22 @@ def test_friedman_finds_what_there_is_and_not_more():
     better_MC = rng.normal(size=(4, 8)) + np.array([[2.0], [0.0], [0.0], [0.0]])
     found = mean_ranks(better_MC)
     assert found.friedman < 0.05 and min(found.ranks) == found.ranks[0]
+
+
+def test_many_paired_differences_are_the_single_ones():
+    rng = np.random.default_rng(3)
+    query_Q = rng.normal(size=200)
+    sides = [(rng.normal(size=(s, 1)) / 3 + query_Q + rng.normal(size=(s, 200)) > 0).astype(float) for s in (4, 9, 1)]
+    clusters = [np.array([0, 0, 1, 1]), None, None]
+    pairs = [(1, 0), (2, 0), (2, 1)]
+    many = paired_differences(sides, pairs, clusters, num_replicates=20_000)
+    for (a, b), interval in zip(pairs, many, strict=True):
+        single = paired_difference(
+            sides[a], sides[b], num_replicates=20_000, clusters_a=clusters[a], clusters_b=clusters[b]
+        )
+        assert interval.mean == pytest.approx(single.mean)
+        assert interval.low == pytest.approx(single.low, abs=0.004)
+        assert interval.high == pytest.approx(single.high, abs=0.004)
+    assert paired_differences(sides, [], clusters) == []
+    with pytest.raises(ValueError, match="the same queries"):
+        paired_differences([np.zeros((2, 3)), np.zeros((2, 4))], [(0, 1)])
