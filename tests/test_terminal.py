@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import os
+import re
 import sys
 
 import pytest
@@ -38,7 +39,8 @@ def printed(capsys):
 
     def run(*argv, main=command) -> tuple[int, str, str]:
         code = cli.run(main, list(argv))
-        return code, *capsys.readouterr()
+        out, err = capsys.readouterr()
+        return code, out, re.sub(r"in \d+ s\b", "in 0 s", err)  # however slow it was
 
     return run
 
@@ -181,7 +183,7 @@ def test_the_time_that_is_left_follows_from_what_was_done_here(clock, capsys):
     clock[0] += 20
     bar.update(10)
     bar.report(loss="0.5", lr="1e-5")
-    bar.left = 5.0
+    bar.expect(5.0)
     bar.report(loss="0.4")
     assert capsys.readouterr().err.splitlines() == [
         "distill step 70/100 loss 0.5 lr 1e-5 eta 1 min 00 s",
@@ -261,7 +263,7 @@ def test_progress_is_drawn_on_a_terminal():
     shown = on_terminal()
     assert "\x1b[?25l" in shown and shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")  # the cursor is back
     assert "\x1b[2K" in shown and "working [red]x[/red] thing 3/3" in shown and "loss 0.2" in shown
-    assert "in 0 s" in shown and "━" in shown
+    assert re.search(r"in \d+ s", shown) and "━" in shown
     assert shown.count(f"said {SHOWN}\r\n") == 3 and shown.count("by a library") == 3
     assert SHOWN in shown[shown.index("title") :]
     assert "\x1b[31m" not in shown and "\x07" not in shown  # of the data
@@ -271,7 +273,7 @@ def test_progress_is_drawn_on_a_terminal():
 def test_without_colour_there_is_no_escape_sequence(environment):
     shown = on_terminal(**environment)
     assert "\x1b" not in shown
-    assert "working [red]x[/red] thing 3/3 loss 0.2 in 0 s\r\n" in shown and "title\r\n" in shown
+    assert "working [red]x[/red] thing 3/3 loss 0.2 in " in shown and "title\r\n" in shown
 
 
 def test_quiet_draws_nothing():

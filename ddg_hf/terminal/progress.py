@@ -5,8 +5,7 @@ import sys
 import time
 from types import TracebackType
 
-from . import output
-from .output import console_of, draws_progress, duration, end_drawing, is_drawn, is_terminal, note
+from .output import draws_progress, duration, is_drawn, note
 
 # A plain line comes at most every so many seconds, when a tenth more is done or it is long ago.
 PLAIN_SECONDS, PLAIN_SHARE, PLAIN_LONG_SECONDS = 10.0, 0.1, 60.0
@@ -36,15 +35,17 @@ class Progress:
     ):
         self.description, self.total, self.unit, self.done = description, total, unit, done
         self.throttled, self.values = throttled, ""
-        # Seconds that are left, where more is known about them than how long the rest has taken.
-        self.left: float | None = None
         self._done_before, self._start = done, time.monotonic()
+        # When the time that is left was estimated, and that time.
+        self._estimate: tuple[float, float] | None = None
+        self._took: float | None = None
         self._last_line, self._last_done = self._start, done
         # Of plain lines [`note`] knows whether they are shown.
-        self._is_drawn, self._is_plain = shown and draws_progress(), shown and not is_drawn(sys.stderr)
-        if self._is_drawn:
-            self._bars = _open_bars()
-            self._task = self._bars.add_task("", total=max(total, 1), completed=done, **self._fields())
+        self.is_drawn, self._is_plain = shown and draws_progress(), shown and not is_drawn(sys.stderr)
+        if self.is_drawn:
+            from .drawing import open_line
+
+            self._bars, self._task = open_line(self)
 
     def __enter__(self) -> "Progress":
         return self
@@ -52,98 +53,64 @@ class Progress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
         self.close(whole=kind is None)
 
-    @property
-    def elapsed(self) -> float:
-        """Seconds since it began here."""
-        return time.monotonic() - self._start
-
     def update(self, number: int = 1) -> None:
         """Says that so much more is done."""
         self.done += number
-        if self._is_drawn:
-            self._draw()
-        elif self._is_plain and self.throttled and self._is_due():
+        now, done_here = time.monotonic(), self.done - self._done_before
+        if done_here > 0:
+            self.expect((now - self._start) / done_here * max(0, self.total - self.done))
+        if self.is_drawn:
+            self._bars.update(self._task, completed=self.done)
+        elif self._is_plain and self.throttled and self._is_due(now):
             self._print()
+
+    def expect(self, seconds: float | None) -> None:
+        """Says how long the rest is likely to take. Otherwise it takes as long as what was done, in proportion."""
+        self._estimate = None if seconds is None else (time.monotonic(), seconds)
 
     def describe(self, description: str) -> None:
         """Says what is being done now."""
         self.description = description
-        if self._is_drawn:
-            self._draw()
 
     def report(self, **values: str) -> None:
         """Shows values beside the count: `loss="0.2314"`."""
         self.values = " ".join(f"{name} {value}" for name, value in values.items())
-        if self._is_drawn:
-            self._draw()
-        elif self._is_plain and not self.throttled:
+        if self._is_plain and not self.throttled:
             self._print()
 
     def close(self, whole: bool = True) -> None:
         """Shows how long it took, unless it is not `whole`, and nothing after that."""
-        if self._is_drawn:
-            self._draw(ended=whole)
-            _close_bar(self._bars, self._task)
+        if whole:
+            self._took = time.monotonic() - self._start
+        if self.is_drawn:
+            from .drawing import close_line
+
+            close_line(self._bars, self._task)
         elif self._is_plain and whole and self.done != self._last_done:
-            self._print(ended=True)
-        self._is_drawn = self._is_plain = False
+            self._print()
+        self.is_drawn = self._is_plain = False
 
-    def _time(self, ended: bool = False) -> str:
+    # ---- the parts of a line ----
+
+    def count(self) -> str:
+        """What is done of what."""
+        return f"{self.description} {self.unit} {self.done}/{self.total}"
+
+    def time(self) -> str:
         """How long it is likely to take, or took."""
-        if ended or self.done >= self.total:
-            return f"in {duration(self.elapsed)}"
-        done_here = self.done - self._done_before
-        left = self.left
-        if left is None and done_here:
-            left = self.elapsed / done_here * (self.total - self.done)
-        return f"eta {duration(left)}"
+        now = time.monotonic()
+        if self._took is not None or self.done >= self.total:
+            return f"in {duration(now - self._start if self._took is None else self._took)}"
+        if self._estimate is None:
+            return "eta ?"
+        at, seconds = self._estimate
+        return f"eta {duration(max(0.0, seconds - (now - at)))}"
 
-    def _is_due(self) -> bool:
-        seconds = time.monotonic() - self._last_line
+    def _is_due(self, now: float) -> bool:
+        seconds = now - self._last_line
         is_much = self.done - self._last_done >= PLAIN_SHARE * self.total
         return seconds >= PLAIN_SECONDS and (is_much or seconds >= PLAIN_LONG_SECONDS)
 
-    def _print(self, ended: bool = False) -> None:
+    def _print(self) -> None:
         self._last_line, self._last_done = time.monotonic(), self.done
-        parts = [self.description, self.unit, f"{self.done}/{self.total}", self.values, self._time(ended)]
-        note(" ".join(part for part in parts if part))
-
-    def _fields(self, ended: bool = False) -> dict[str, str]:
-        count = f"{self.description} {self.unit} {self.done}/{self.total}"
-        return {"count": output.printable(count), "values": self.values, "time": self._time(ended)}
-
-    def _draw(self, ended: bool = False) -> None:
-        self._bars.update(self._task, completed=self.done, **self._fields(ended))
-
-
-def _open_bars():
-    """What is drawn on the terminal: one line for each piece of work that is under way."""
-    state = output.state()
-    if state.bars is None:
-        from rich.progress import BarColumn, TextColumn
-        from rich.progress import Progress as Bars
-
-        state.bars = Bars(
-            TextColumn("{task.fields[count]}", markup=False),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[values]}", markup=False),
-            TextColumn("{task.fields[time]}", markup=False),
-            console=console_of(sys.stderr),
-            refresh_per_second=4,
-            redirect_stdout=is_terminal(sys.stdout),  # what libraries print goes above; a file gets it as it is
-            expand=True,
-        )
-        state.bars.start()
-    state.num_bars += 1
-    return state.bars
-
-
-def _close_bar(bars, task) -> None:
-    state = output.state()
-    if state.bars is not bars:  # all of them were closed
-        return
-    state.num_bars -= 1
-    if state.num_bars:
-        bars.remove_task(task)
-    else:
-        end_drawing()
+        note(" ".join(part for part in (self.count(), self.values, self.time()) if part))
