@@ -21,6 +21,7 @@ from pathlib import Path
 
 from ddg_hf.configs import RecipeParser, RunArguments
 from ddg_hf.provenance import METADATA_FILE, check_output_dir, run_metadata, write_json
+from ddg_hf.terminal import result, say, table
 
 METHODS = ("zero-shot", "random", "K-centers", "LM-only generator", "DDG")
 
@@ -62,7 +63,8 @@ class Stages:
         self.total, self.seconds = total, {}
 
     def run(self, name: str, what: Callable[[], int | None]) -> None:
-        print(f"\n[{len(self.seconds) + 1}/{self.total}] {name}", flush=True)
+        say()
+        say(f"[{len(self.seconds) + 1}/{self.total}] {name}")
         start = time.time()
         what()
         self.seconds[name] = round(time.time() - start, 1)
@@ -84,10 +86,8 @@ def _summary_row(method: str, learner: Path | None, icl: Path) -> dict:
     return row
 
 
-def _print_summary(summary: dict, output_dir: Path) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+def print_summary(summary: dict, output_dir: Path) -> None:
+    """Prints the table, the times, some texts, and where everything is."""
 
     def percent(row: dict, name: str) -> str:
         if row[f"{name}_accuracy"] is None:
@@ -99,24 +99,19 @@ def _print_summary(summary: dict, output_dir: Path) -> None:
         f"toy: accuracy in % with 95 % interval; {summary['num_sets']} sets of {summary['dpc']} per class, "
         f"{summary['num_queries']} queries"
     )
-    table = Table(title=title, box=box.SIMPLE, title_justify="left")
-    for column in ("method", "learner", "ICL raw", "ICL batch-calibrated"):
-        table.add_column(column, justify="left" if column == "method" else "right", no_wrap=True)
-    for row in summary["rows"]:
-        table.add_row(row["method"], *(percent(row, name) for name in ("learner", "icl", "icl_calibrated")))
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(table)
-    times = Table(title="seconds per stage", box=box.SIMPLE, title_justify="left", show_header=False)
-    for name, seconds in summary["seconds"].items():
-        times.add_row(name, f"{seconds:.0f}")
-    console.print(times)
+    kinds = ("learner", "icl", "icl_calibrated")
+    rows = [[row["method"], *(percent(row, name) for name in kinds)] for row in summary["rows"]]
+    table(("method", "learner", "ICL raw", "ICL batch-calibrated"), rows, title)
+    times = [[name, f"{seconds:.0f}"] for name, seconds in summary["seconds"].items()]
+    table(("stage", "seconds"), times)
     for label, texts in summary["generated_texts"].items():
-        print(f"{label}:")
+        say(f"{label}:")
         for text in texts:
-            print(f"  - {text}")
-    print(f"\ndistilled sets: {output_dir / 'distilled'}  (datasets.load_dataset(..., 'dpc_{summary['dpc']}'))")
-    print(f"generators:     {output_dir / 'pretrain'}, {output_dir / 'distill'}")
-    print(f"summary:        {output_dir / 'summary.json'}")
+            say(f"  - {text}")
+    say()
+    say(f"distilled sets: {output_dir / 'distilled'}  (datasets.load_dataset(..., 'dpc_{summary['dpc']}'))")
+    say(f"generators:     {output_dir / 'pretrain'}, {output_dir / 'distill'}")
+    say(f"summary:        {output_dir / 'summary.json'}")
 
 
 def _generated_texts(directory: Path, dpc: int, number: int = 5) -> dict[str, list[str]]:
@@ -136,7 +131,6 @@ def _write_report(output_dir: Path) -> None:
     """Writes `report.html`; what stands in its way is said in one line, since the work is done."""
     from ddg_hf.errors import UserError
     from ddg_hf.report import make_report
-    from ddg_hf.terminal import say
 
     try:
         say(f"report:         {make_report(output_dir, output_dir / 'report.html', overwrite=True)}")
@@ -155,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     missing = [name for name, given in (("minilm", arguments.learner), ("gemma", arguments.model)) if given is None]
     if missing:
-        prepare_offline_models(missing, report=lambda line: print(line, flush=True))
+        prepare_offline_models(missing, report=say)
     learner = arguments.learner or str(offline_model_path("minilm"))
     model = arguments.model or str(offline_model_path("gemma"))
 
@@ -230,8 +224,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     write_json(output_dir / "summary.json", summary)
     write_json(output_dir / METADATA_FILE, run_metadata("demo", [arguments, run_args], task="toy"))
-    _print_summary(summary, output_dir)
+    print_summary(summary, output_dir)
     _write_report(output_dir)
+    result({"command": "demo", "output_dir": str(output_dir), **summary})
     return 0
 
 

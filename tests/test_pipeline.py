@@ -1,7 +1,10 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """All stages from the command line, on tiny models; and the files that they promise."""
 
+import contextlib
+import io
 import json
+import re
 
 import pyarrow.parquet as pq
 import pytest
@@ -9,6 +12,7 @@ from datasets import load_dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ddg_hf import cli
+from recipes.demo import print_summary
 from tests import tiny_models
 
 SIZES = ["--pretrain_steps", "60", "--distill_steps", "3", "--train_steps", "2", "--test_number", "12", "--dpc", "2"]
@@ -16,15 +20,30 @@ SIZES = ["--pretrain_steps", "60", "--distill_steps", "3", "--train_steps", "2",
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """The output directory of a small `ddg-hf demo`, and what it printed."""
+    """The output directory of a small `ddg-hf demo --json`, and its result in `result.json`."""
     model = tmp_path_factory.mktemp("model")
     tokenizer = tiny_models.build_tiny_tokenizer(model_max_length=4096)
     tiny_models.make_gpt2(len(tokenizer), n_positions=4096).save_pretrained(model)
     tokenizer.save_pretrained(model)
     output_dir = tmp_path_factory.mktemp("demo") / "run"
     options = ["--model", str(model), "--dtype", "float32", "--learner", "tiny", "--num_sets", "3", *SIZES]
-    assert cli.main(["demo", *options, "--output_dir", str(output_dir)]) == 0
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert cli.main(["demo", *options, "--output_dir", str(output_dir), "--json"]) == 0
+    (output_dir / "result.json").write_text(printed.getvalue())
     return output_dir
+
+
+def test_its_result_is_the_summary_alone(demo):
+    expected = {"command": "demo", "output_dir": str(demo), **json.loads((demo / "summary.json").read_text())}
+    assert json.loads((demo / "result.json").read_text()) == expected
+
+
+def test_the_summary_is_printed(demo, capsys):
+    print_summary(json.loads((demo / "summary.json").read_text()), demo)
+    out = capsys.readouterr().out
+    assert out.startswith("toy: accuracy in % with 95 % interval; 3 sets of 2 per class, 12 queries\n")
+    assert re.search(r"^  zero-shot +-( +[\d.]+ \[[\d., ]+\]){2}", out, re.MULTILINE)
 
 
 def test_summary_has_a_row_for_every_method(demo):
