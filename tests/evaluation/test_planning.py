@@ -59,7 +59,9 @@ def test_components_by_hand():
     c = variance_components(sets_S[:, None] + queries_Q)
     assert [c.sets, c.queries, c.residual] == pytest.approx([sets_S.var(ddof=1), queries_Q.var(ddof=1), 0.0])
     # mean squares 0, 0 and 1 * 4 / 1
-    assert variance_components([[1.0, -1.0], [-1.0, 1.0]]) == VarianceComponents(0.0, 0.0, 4.0)
+    mixed_SQ = np.array([[1.0, -1.0], [-1.0, 1.0]])
+    assert variance_components(mixed_SQ) == VarianceComponents(0.0, 0.0, 4.0)
+    assert difference_components(mixed_SQ, -mixed_SQ) == DifferenceComponents(0.0, 0.0, 0.0, 4.0, 4.0)
 
 
 # Standard errors in a difference that is found with power 0.8 at level 0.95.
