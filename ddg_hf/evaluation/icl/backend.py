@@ -80,10 +80,12 @@ class Backend(Protocol):
         context_length: Greatest number of tokens of a prompt with its answer; `None` if unknown.
         failures: One-line descriptions of the queries that the last call could not answer; empty where a failure is
             an exception.
+        shares_prefix: Whether `score` reads a prefix that several prompts of a call have in common only once.
     """
 
     context_length: int | None
     failures: list[str]
+    shares_prefix: bool
 
     def count_tokens(self, texts: Sequence[str], with_special_tokens: bool = False) -> list[int]:
         """Number of tokens of each text as a whole prompt. A backend that cannot know them returns its best guess."""

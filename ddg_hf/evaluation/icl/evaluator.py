@@ -36,7 +36,8 @@ class ICLPrediction:
             `likelihood`. NaN where a query failed.
         label_tokens_K: Number of tokens of each label that were scored; `None` unless the scoring is `likelihood`.
         contextual_logprobs_K: Log of the mean probability of each label, among the labels, behind queries without
-            content; `None` unless the scoring is `likelihood` and all queries have the same demonstrations.
+            content; `[Q, K]` if each query has demonstrations of its own. `None` unless the scoring is `likelihood`,
+            and for demonstrations of its own unless the backend shares what it has read.
         answers: What the model wrote; `None` unless the scoring is `generate`.
         num_unparsable: Number of answers that name no label.
         num_ties: Number of queries whose two best labels have exactly the same score.
@@ -76,7 +77,7 @@ class ICLEvaluator:
         constrained: With `generate`, lets the model write nothing but label words.
         context_length: Greatest number of tokens of a prompt with its answer; the model's own by default.
         drop_rounds: Shows fewer rounds of demonstrations where not all fit; otherwise that is an error.
-        contextual: Whether [`evaluate`] also scores queries without content, for contextual calibration.
+        contextual: Whether queries without content are scored too, for contextual calibration.
 
     Example:
 
@@ -133,12 +134,16 @@ class ICLEvaluator:
         start = time.perf_counter()
         given = num_rounds(demonstrations, self.template.num_labels)
         shown = self.shown(demonstrations, queries)
-        extra = [(text,) * len(queries[0]) for text in CONTENT_FREE if self.contextual]
-        extra = extra if self.scoring == "likelihood" else []
-        prompts = self.template.prompts(shown, [*queries, *extra])
+        prompts = self.template.prompts(shown, [*queries, *self._content_free(queries)])
         prefix_tokens = self._count(Prompts(prompts.prefix, [""], [], "", None, prompts.with_special_tokens))[0]
         rounds = num_rounds(shown, self.template.num_labels)
         return self._answer(prompts, len(queries), start, progress, prefix_tokens, rounds, given - rounds)
+
+    def _content_free(self, queries: Sequence[Texts]) -> list[Texts]:
+        """The queries without content that are scored as well."""
+        if not self.contextual or self.scoring != "likelihood":
+            return []
+        return [(text,) * len(queries[0]) for text in CONTENT_FREE]
 
     def evaluate_each(
         self,
@@ -162,7 +167,24 @@ class ICLEvaluator:
         # Of the query itself: what is left is the prefix, with the instruction.
         (head,) = self._count(Prompts(alone.prefix, [""], [], "", None, alone.with_special_tokens))
         tokens = float(np.mean(np.subtract(self._count(prompts), self._count(alone)))) + head
-        return self._answer(prompts, len(queries), start, progress, tokens, rounds, given - rounds)
+        scored = None
+        if self.backend.shares_prefix and self._content_free(queries):
+            scored = self._score_each(shown, queries, progress)
+        return self._answer(prompts, len(queries), start, progress, tokens, rounds, given - rounds, scored)
+
+    def _score_each(
+        self, shown: Sequence[Sequence[Demonstration]], queries: Sequence[Texts], progress: Progress | None
+    ) -> tuple[LabelScores, np.ndarray]:
+        """Scores each query, and the queries without content, behind its own demonstrations, which are read once."""
+        found = []
+        for demonstrations, query in zip(shown, queries, strict=True):
+            prompts = self.template.prompts(demonstrations, [query, *self._content_free(queries)])
+            found.append(self.backend.score(prompts))
+            if progress is not None:
+                progress(1)
+        logprobs_QK = np.stack([scores.logprobs_QK[0] for scores in found])
+        contextual_QK = np.stack([_mean_logprobs(scores.logprobs_QK[1:]) for scores in found])
+        return LabelScores(logprobs_QK, found[0].label_tokens_K), contextual_QK
 
     def _check_queries(self, queries: Sequence[Texts]) -> None:
         if not queries:
@@ -178,12 +200,16 @@ class ICLEvaluator:
         prefix_tokens: float,
         rounds: int,
         dropped: int,
+        scored: tuple[LabelScores, np.ndarray] | None = None,
     ) -> ICLPrediction:
         scores: LabelScores | None = None
         answers = contextual_K = None
         num_ties = 0
         if self.scoring == "likelihood":
-            scores = self.backend.score(prompts, _at_most(num_queries, progress))
+            if scored is not None:
+                scores, contextual_K = scored
+            else:
+                scores = self.backend.score(prompts, _at_most(num_queries, progress))
             logprobs_QK = scores.logprobs_QK[:num_queries]
             failed_Q = np.isnan(logprobs_QK).any(axis=1)
             predictions_Q = np.where(failed_Q, UNPARSABLE, np.nan_to_num(logprobs_QK, nan=-np.inf).argmax(axis=1))

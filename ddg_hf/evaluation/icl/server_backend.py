@@ -83,6 +83,7 @@ class ServerBackend:
     """
 
     context_length: int | None = None
+    shares_prefix = False
 
     def __init__(
         self,

@@ -46,6 +46,7 @@ class TransformersBackend:
         self.model, self.tokenizer, self.token_budget = model.eval(), tokenizer, token_budget
         self.context_length = context_length(model)
         self._kept = KeptPrefix() if keep_prefix else None
+        self.shares_prefix = True
         # Errors are exceptions here.
         self.failures: list[str] = []
 

@@ -42,6 +42,8 @@ class VLLMBackend:
         UserError: vLLM is not installed or cannot load the model.
     """
 
+    shares_prefix = False
+
     def __init__(
         self, model: str, dtype: str = "float32", revision: str | None = None, context_length: int | None = None
     ):

@@ -158,7 +158,9 @@ def test_demonstrations_of_each_query_are_its_own(scoring, tiny_tokenizer):
         assert alone.predictions_Q[0] == result.predictions_Q[i]
         if scoring == "likelihood":
             np.testing.assert_allclose(alone.logprobs_QK[0], result.logprobs_QK[i], rtol=0, atol=1e-4)
-    assert result.contextual_logprobs_K is None and result.prefix_tokens > 10
+            ours, theirs = result.contextual_logprobs_K[i], alone.contextual_logprobs_K
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+    assert (result.contextual_logprobs_K is None) == (scoring != "likelihood") and result.prefix_tokens > 10
 
 
 @pytest.mark.parametrize("scoring", ["likelihood", "argmax"])
@@ -175,7 +177,7 @@ def test_ties_are_counted_and_the_first_label_wins(scoring, tiny_tokenizer):
 class FailingBackend:
     """Fails on every third query."""
 
-    context_length, failures = None, ["query 0: no answer"]
+    context_length, failures, shares_prefix = None, ["query 0: no answer"], False
 
     def count_tokens(self, texts, with_special_tokens=False):
         return [len(text) for text in texts]
