@@ -41,7 +41,7 @@ def headline(results: Results) -> Table:
     for j, _ in enumerate(measures, start=3):
         for dpc in results.dpcs:
             means = {i: row[j].mean for i, row in enumerate(rows) if row[0] == dpc and row[j] is not None}
-            if len(means) > 1:
+            if len(set(means.values())) > 1:
                 best |= {(i, j) for i, mean in means.items() if mean == max(means.values())}
     note = (
         "Accuracy in %, with 95 % intervals over sets and queries. DPC: demonstrations per class. Bold: the highest "

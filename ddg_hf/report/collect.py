@@ -111,8 +111,9 @@ def collect(source: str | os.PathLike) -> Contents:
         raise UserError(f"'{source}' is a file; give the directory of a study or a run")
     runs, studies = [], []
     for folder, names, files in os.walk(path, onerror=_cannot_read):
-        has_sets = any(CONFIG.fullmatch(name) and Path(folder, name, "train.parquet").is_file() for name in names)
-        names[:] = sorted(name for name in names if not _is_passed_over(name))
+        configs = {name for name in names if _is_configuration(Path(folder, name))}
+        has_sets = bool(configs)
+        names[:] = sorted(n for n in names if n not in configs and not n.startswith((".", "checkpoint-")))
         here = Path(folder)
         if STUDY_FILE in files:
             studies.append(here)
@@ -134,8 +135,9 @@ def collect(source: str | os.PathLike) -> Contents:
     return contents
 
 
-def _is_passed_over(name: str) -> bool:
-    return name.startswith((".", "checkpoint-")) or CONFIG.fullmatch(name) is not None
+def _is_configuration(path: Path) -> bool:
+    """Whether a directory is a part of distilled sets; a run may have such a name, too."""
+    return CONFIG.fullmatch(path.name) is not None and (path / "train.parquet").is_file()
 
 
 def _cannot_read(error: OSError) -> None:

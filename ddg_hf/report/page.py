@@ -106,7 +106,7 @@ def thinned(table: Table) -> Table:
     if len(table.rows) <= _MOST_ROWS:
         return table
     step = -(-len(table.rows) // _MOST_ROWS)
-    note = f"{table.note} Every {step}th of {len(table.rows):,} rows; the CSV file has all.".strip()
+    note = f"{table.note} One of every {step} of {len(table.rows):,} rows; the CSV file has all.".strip()
     return replace(table, rows=list(table.rows)[::step], note=note, best=frozenset())
 
 

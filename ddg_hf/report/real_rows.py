@@ -62,8 +62,9 @@ class TrainingRows:
             recorded = {"task": self.task}
         if self.data_dir is not None:
             recorded["data_dir"] = self.data_dir
-        seed = number(run.arguments.get("seed"))
-        return {**recorded, "seed": 42 if seed is None else int(seed)}
+        # Where there is no validation split, the seed says which rows are those of training.
+        seeds = (run.arguments.get("split_seed"), study_arguments.get("split_seed"), run.arguments.get("seed"), 42)
+        return {**recorded, "seed": next(int(seed) for seed in map(number, seeds) if seed is not None)}
 
     def _load(self, source: dict[str, Any]):
         try:

@@ -269,7 +269,7 @@ def _runs(contents: Contents) -> Section | None:
         version = text(record.get("ddg_hf_version"))
         rows.append([run.name, run.stage, made, version, commit, None if seed is None else str(seed)])
     groups = [] if contents.study is not None else [("Arguments of the runs", [(r.name, _arguments(r)) for r in runs])]
-    return Section("runs", "Runs", blocks=[Table("runs", "Runs", columns, rows)], groups=groups)
+    return Section("runs", "Runs", blocks=[Table("runs", "Runs", columns, rows, folded=len(rows) > 40)], groups=groups)
 
 
 def _arguments(run) -> str:

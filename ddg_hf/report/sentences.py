@@ -106,12 +106,11 @@ def _power(results: Results) -> list[str]:
     rows = [row for row in results.power.get(measure or "", []) if None not in map(number, _needs(row))]
     if not rows:
         return []
-    row = min(rows, key=lambda row: row["points"])
-    points, num_sets, num_queries = _needs(row)
-    unit = "point" if points == 1 else "points"
+    points, num_sets, num_queries = _needs(min(rows, key=lambda row: row["points"]))
     return [
-        f"A true difference of {points:g} {unit} would need about {num_sets:,.0f} sets and {num_queries:,.0f} queries "
-        f"to be found; this study has {_has(results)}."
+        f"A true difference of {points:g} {'point' if points == 1 else 'points'} would need about "
+        f"{_count(num_sets, 'set')} of each method and {_count(num_queries, 'query')} to be found; this study has "
+        f"{_has(results)}."
     ]
 
 
@@ -121,10 +120,15 @@ def _needs(row: dict) -> tuple:
 
 def _has(results: Results) -> str:
     sets = [row.num_sets for row in results.rows if row.num_sets and row.dpc > 0]
-    parts = [f"up to {max(sets)} sets of a method"] if sets else []
+    parts = [f"up to {_count(max(sets), 'set')}"] if sets else []
     if "queries" in results.facts:
         parts.append(f"{results.facts['queries']} queries")
     return " and ".join(parts) or "fewer"
+
+
+def _count(number_of: float, what: str) -> str:
+    plural = {"query": "queries"}.get(what, f"{what}s")
+    return f"{number_of:,.0f} {what if number_of == 1 else plural}"
 
 
 def _copies(samples: Samples) -> list[str]:

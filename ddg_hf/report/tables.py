@@ -109,7 +109,7 @@ def _hyphenated(value: float, column: Column) -> str:
     kind, digits = column.kind, column.digits
     if kind in ("percent", "points"):
         rounded = round(100 * value, digits) + 0.0  # no -0.0
-        return f"{rounded:+.{digits}f}" if kind == "points" else f"{rounded:.{digits}f}"
+        return f"{rounded:+.{digits}f}" if kind == "points" and rounded else f"{rounded:.{digits}f}"
     if kind == "p":
         return "< 0.001" if value < 0.001 else f"{value:.3f}"
     if kind == "seconds":

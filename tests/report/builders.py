@@ -201,7 +201,7 @@ def study_plan(methods=METHODS) -> dict[str, Any]:
     """The content of `study.json`."""
     cells = [
         {
-            "name": f"icl/{name}/seed_0",
+            "name": f"icl/{name}/seed_0/dpc_5",
             "command": [
                 "evaluate-icl",
                 "--task",
@@ -233,7 +233,7 @@ def study(path: Path, rows: list[tuple[str, int, int]] | None = None, methods=ME
     write_json(path / "study.json", study_plan(methods))
     write_json(path / "results.json", study_results(methods))
     for name, *_ in methods:
-        icl_run(path / "cells" / "icl" / name / "seed_0", name, dpc=5)
+        icl_run(path / "cells" / "icl" / name / "seed_0" / "dpc_5", name, dpc=5)
     sets(path / "cells" / "sets" / "ddg" / "seed_0", rows or texts(40), dpc=5)
     training_run(path / "cells" / "pretrain" / "seed_0", "pretrain")
     training_run(path / "cells" / "distill" / "seed_0", "distill")

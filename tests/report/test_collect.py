@@ -15,11 +15,11 @@ from tests.report import builders
 def test_a_study(tmp_path):
     contents = collect(builders.study(tmp_path / "films"))
     assert contents.name == "films" and contents.study.results is not None
-    assert {run.name for run in contents.runs} >= {"icl/ddg/seed_0", "sets/ddg/seed_0", "distill/seed_0"}
+    assert {run.name for run in contents.runs} >= {"icl/ddg/seed_0/dpc_5", "sets/ddg/seed_0", "distill/seed_0"}
     states = [cell.state for cell in contents.study.cells]
     assert states.count("failed") == 1 and states.count("waiting") == 1
     assert [run.name for run in contents.with_sets] == ["sets/ddg/seed_0"]
-    (run,) = [run for run in contents.runs if run.name == "icl/lm_only/seed_0"]
+    (run,) = [run for run in contents.runs if run.name == "icl/lm_only/seed_0/dpc_5"]
     assert method_of(contents, run).title == "LM only"
 
 

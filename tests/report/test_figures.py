@@ -40,7 +40,7 @@ def test_long_tables_are_thinned_and_say_so():
     table = Table("t", "T", [Column("n")], [[i] for i in range(1000)], "Note.")
     short = thinned(table)
     assert len(short.rows) == 250 and short.rows[:2] == [[0], [4]]
-    assert short.note == "Note. Every 4th of 1,000 rows; the CSV file has all."
+    assert short.note == "Note. One of every 4 of 1,000 rows; the CSV file has all."
     assert thinned(short) is short
 
 

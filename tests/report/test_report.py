@@ -69,6 +69,8 @@ def test_a_study_has_every_section(report, tmp_path):
     assert "The study is not finished: of 8 commands 1 not run yet and 1 failed." in page.text
     titles = [attributes["aria-label"] for attributes in page.of("div") if attributes.get("role") == "region"]
     assert len(set(titles)) > 15
+    matrices = {title for title in titles if title.startswith("Figure: ") and title.endswith(", DPC 5")}
+    assert matrices == {f"Figure: {title}, DPC 5" for _, title, _ in builders.METHODS}
 
 
 def test_every_figure_has_a_name_a_description_and_its_numbers(report, tmp_path):

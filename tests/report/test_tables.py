@@ -79,7 +79,7 @@ def test_a_line_of_latex_does_not_begin_with_a_bracket():
     ("value", "column", "expected"),
     [
         (Estimate(0.013, -0.012, 0.039), Column("", kind="points"), "+1.3 [−1.2, +3.9]"),
-        (-0.0004, Column("", kind="points"), "+0.0"),
+        (-0.0004, Column("", kind="points"), "0.0"),
         (0.00099, Column("", kind="p"), "< 0.001"),
         (0.001, Column("", kind="p"), "0.001"),
         (1.0, Column("", kind="p"), "1.000"),
