@@ -46,8 +46,8 @@ class StudyArguments:
         likelihood_queries (`int`, *optional*, defaults to `64`): Validation rows that they are compared on.
         options (`dict`, *optional*): More options of the commands, by command: `{pretrain: {max_steps: 300}}`.
         rates (`dict`, *optional*):
-            Seconds that a `query`, a `pretrain_step`, a `distill_step`, a `generated_text` or a `learner_step` takes,
-            for the estimate of the plan. What has been run tells better.
+            Seconds that a `query`, a `pretrain_step`, a `distill_step`, a `text_per_class` that is sampled (one text
+            for each class) or a `learner_step` takes, for the estimate of the plan. What has been run tells better.
         num_workers (`int`, *optional*, defaults to `1`): Commands that run at the same time.
         plan (`bool`, *optional*, defaults to `False`):
             Print the plan, and run nothing. Of a study that was started, the results of what is done are written.

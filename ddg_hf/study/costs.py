@@ -10,7 +10,7 @@ from .flops import non_embedding_parameters, stage_flops
 from .plan import Cell
 from .runner import DONE, CellState, StudyDirectory
 
-UNITS = ("query", "pretrain_step", "distill_step", "generated_text", "learner_step")
+UNITS = ("query", "pretrain_step", "distill_step", "text_per_class", "learner_step")
 
 
 def check_rates(rates: Mapping[str, Any]) -> None:

@@ -202,7 +202,7 @@ class _Planner:
             inputs = {"generator": self._trained(method, s)} if method.trained else {}
             return self._add(name, "select", options, inputs=inputs, method=method.name, seed=s)
         texts = number * max(self.args.dpc) * int(self.args.options.get("generate", {}).get("over_sample_ratio", 100))
-        work = {"generated_text": texts}
+        work = {"text_per_class": texts}
         if base == "self_generated":
             options |= {"generator": self.args.model, "self_generated": True}
             return self._add(name, "generate", options, method=method.name, seed=s, work=work)

@@ -66,7 +66,7 @@ class StudyDisplay:
                 stage,
                 str(len(cells)),
                 str(len(cells) - len(left)),
-                amounts.replace("querys", "queries"),
+                amounts.replace("querys", "queries").replace("text per classs", "texts per class"),
                 duration(_total(left, expected)),
                 methods if len(methods) <= 60 else f"{methods[:57]}...",
             )

@@ -2,15 +2,20 @@
 """The grid of a study: pure functions of its arguments."""
 
 import importlib
+from pathlib import Path
 
 import pytest
 
 from ddg_hf.cli import COMMANDS
-from ddg_hf.configs import DataArguments
+from ddg_hf.configs import DataArguments, RecipeParser, RunArguments
 from ddg_hf.errors import UserError
 from ddg_hf.study.config import StudyArguments
+from ddg_hf.study.costs import check_rates, estimates
 from ddg_hf.study.methods import METHODS
 from ddg_hf.study.plan import fingerprints, make_plan, to_flags
+from ddg_hf.study.runner import CellState
+
+RECIPES = Path(__file__).parents[2] / "recipes"
 
 
 def plan(methods, seed=42, offered=(5,), data=None, **options):
@@ -123,10 +128,8 @@ def test_fingerprints_follow_what_a_cell_depends_on():
     assert {name: grown[name] for name in before} == before
 
 
-def test_every_command_line_is_accepted_by_the_parser_of_its_command(tmp_path, monkeypatch):
-    """With all methods: each command gets as far as its work, which is replaced."""
-    from ddg_hf.configs import RecipeParser
-
+def parse_all(cells, directory, monkeypatch):
+    """Each command gets as far as its work, which is left out. Returns how many."""
     parsed = []
 
     class Stop(Exception):
@@ -138,12 +141,29 @@ def test_every_command_line_is_accepted_by_the_parser_of_its_command(tmp_path, m
         parsed.append(original(self, argv))
         raise Stop
 
-    monkeypatch.setattr(RecipeParser, "parse", parse)
+    with monkeypatch.context() as patched:
+        patched.setattr(RecipeParser, "parse", parse)
+        for cell in cells:
+            with pytest.raises(Stop):
+                importlib.import_module(COMMANDS[cell.stage][0]).main(cell.arguments(lambda name: directory / name))
+    return len(parsed)
+
+
+def test_every_command_line_is_accepted_by_the_parser_of_its_command(tmp_path, monkeypatch):
     cells = plan([*METHODS, "dpp+likelihood"], split="test", test_number=4, unseen_learners=["tiny-xlnet"])
-    for cell in cells:
-        with pytest.raises(Stop):
-            importlib.import_module(COMMANDS[cell.stage][0]).main(cell.arguments(lambda name: tmp_path / name))
-    assert len(parsed) == len(cells)
+    assert parse_all(cells, tmp_path, monkeypatch) == len(cells)
+
+
+@pytest.mark.parametrize("config", sorted(RECIPES.glob("*/study*.yaml")), ids=lambda path: path.parent.name)
+def test_the_studies_of_the_recipes(config, tmp_path, monkeypatch):
+    argv = ["--config", str(config), "--generator", "g", "--learner", "l", "--model", "m"]
+    data, arguments, run = RecipeParser((DataArguments, StudyArguments, RunArguments)).parse(argv)
+    assert data.task == config.parent.name and run.output_dir
+    check_rates(arguments.rates)
+    cells = make_plan(arguments, data, run.seed, lambda source: arguments.dpc)
+    assert parse_all(cells, tmp_path, monkeypatch) == len(cells)
+    everything = {cell.name: CellState() for cell in cells}
+    assert all(estimates(cells, everything, arguments.rates)[cell.name] for cell in cells if cell.work)
 
 
 @pytest.mark.parametrize(
