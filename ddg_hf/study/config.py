@@ -143,8 +143,6 @@ class StudyArguments:
                 "'+likelihood' chooses sets by the labels of validation rows, which cannot be test rows as well; pass "
                 "--split test"
             )
-        if any(method.trained for method in self.chosen) and self.generator is None:
-            raise UserError("--generator is missing: name the language model that becomes the generator, or 'tiny'")
 
     def sets_of(self, method: Method) -> int:
         """Number of sets of a method, for each training seed."""

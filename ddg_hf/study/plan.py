@@ -97,8 +97,11 @@ def make_plan(
         offered: Which numbers of rows per class sets that were made elsewhere have, by their source.
 
     Raises:
-        UserError: given sets have none of the numbers of rows per class.
+        UserError: no generator is named for methods that need one, or given sets have none of the numbers of rows per
+            class.
     """
+    if arguments.generator is None and any(method.trained for method in arguments.chosen):
+        raise UserError("--generator is missing: name the language model that becomes the generator, or 'tiny'")
     return _Planner(arguments, data, seed, offered).cells()
 
 

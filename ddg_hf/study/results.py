@@ -189,8 +189,8 @@ class StudyResults:
 
     def _two_sides(self, measured: Sequence[_Measured], kind: str) -> tuple[Side, Side] | None:
         """
-        The pair whose spread says how large a study must be: the last generated method and balanced random rows (or
-        the first others), at the rows per class where they have most sets.
+        The pair whose spread says how large a study must be: DDG (or the last generated method) and balanced random
+        rows (or the first others), at the rows per class where they have most sets.
         """
         pairs = []
         for dpc in self.args.dpc:
@@ -199,7 +199,8 @@ class StudyResults:
             real = [name for name, e in mine.items() if e.method.kind == "real"]
             if generated and real:
                 other = "balanced" if "balanced" in real else real[0]
-                pair = mine[generated[-1]].in_context[kind], mine[other].in_context[kind]
+                ours = "ddg" if "ddg" in generated else generated[-1]
+                pair = mine[ours].in_context[kind], mine[other].in_context[kind]
                 if all(len(side.correct_SQ) > 1 for side in pair):
                     pairs.append(pair)
         return max(pairs, key=lambda pair: min(len(side.correct_SQ) for side in pair), default=None)

@@ -158,12 +158,18 @@ def test_every_command_line_is_accepted_by_the_parser_of_its_command(tmp_path, m
 def test_the_studies_of_the_recipes(config, tmp_path, monkeypatch):
     argv = ["--config", str(config), "--generator", "g", "--learner", "l", "--model", "m"]
     data, arguments, run = RecipeParser((DataArguments, StudyArguments, RunArguments)).parse(argv)
-    assert data.task == config.parent.name and run.output_dir
+    assert (data.task or Path(data.dataset).stem) == config.parent.name and run.output_dir
     check_rates(arguments.rates)
     cells = make_plan(arguments, data, run.seed, lambda source: arguments.dpc)
     assert parse_all(cells, tmp_path, monkeypatch) == len(cells)
     everything = {cell.name: CellState() for cell in cells}
     assert all(estimates(cells, everything, arguments.rates)[cell.name] for cell in cells if cell.work)
+
+
+def test_a_generator_is_needed_where_one_is_trained():
+    with pytest.raises(UserError, match="--generator is missing"):
+        make_plan(StudyArguments(methods=["ddg"]), DataArguments(task="toy"), 42, lambda source: ())
+    assert make_plan(StudyArguments(methods=["k_centers"]), DataArguments(task="toy"), 42, lambda source: ())
 
 
 @pytest.mark.parametrize(
@@ -174,7 +180,6 @@ def test_the_studies_of_the_recipes(config, tmp_path, monkeypatch):
         ({"methods": ["bm25+likelihood"]}, "unknown method"),
         ({"methods": ["ddg", "ddg"]}, "different names"),
         ({"methods": ["ddg+likelihood"]}, "--split test"),
-        ({"methods": ["ddg"], "generator": None}, "--generator is missing"),
         ({"dpc": [0]}, "--dpc"),
         ({"num_sets": 0}, "--num_sets"),
         ({"set_counts": {"dgd": 3}}, "'dgd' is not one of the methods"),
