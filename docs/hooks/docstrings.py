@@ -4,6 +4,7 @@ Griffe extension: the docstrings of this package, which follow those of `transfo
 
 - [`Name`] and [`~package.module.Name`] become references, which lead to the API reference where it has the name and
   are code elsewhere.
+- A field of a dataclass made by `lambda: [5]` has the default `[5]`.
 - In `name (`int`, *optional*, defaults to `3`): text` the type loses its marks. A default that says more than a value
   stays in the text.
 """
@@ -11,7 +12,7 @@ Griffe extension: the docstrings of this package, which follow those of `transfo
 import html
 import re
 
-from griffe import Extension, GriffeLoader, Module, Object
+from griffe import Attribute, ExprCall, ExprKeyword, ExprLambda, Extension, GriffeLoader, Module, Object
 
 _REFERENCE = re.compile(r"\[`(?P<name>~?[\w.]+)`\](?![\[(])")
 _SECTION = re.compile(r"^(?:Parameters|Args|Attributes):\s*$", re.IGNORECASE)
@@ -30,6 +31,8 @@ class TransformersDocstrings(Extension):
         for obj in objects:
             if obj.docstring is not None:
                 obj.docstring.value = rewrite(obj.docstring.value, obj, names)
+            if isinstance(obj, Attribute) and isinstance(obj.value, ExprCall):
+                _simplify_factory(obj.value)
 
 
 def _walk(obj: Object):
@@ -37,6 +40,14 @@ def _walk(obj: Object):
     for member in obj.members.values():
         if not member.is_alias:
             yield from _walk(member)
+
+
+def _simplify_factory(call: ExprCall) -> None:
+    """Makes `field(default=[5])` of `field(default_factory=lambda: [5])`, before its parameter is made of it."""
+    for argument in call.arguments:
+        if isinstance(argument, ExprKeyword) and argument.name == "default_factory":
+            if isinstance(argument.value, ExprLambda):
+                argument.name, argument.value = "default", argument.value.body
 
 
 def rewrite(text: str, obj: Object, names: dict[str, set[str]]) -> str:

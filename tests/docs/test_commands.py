@@ -97,6 +97,7 @@ OTHERS_OPTIONS = {
     "--use_cpu": "accelerate",
     "--config_file": "accelerate",
     "--help": "everyone",
+    "--directory": "http.server",
 }
 
 

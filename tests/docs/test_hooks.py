@@ -13,6 +13,8 @@ HOOKS = ROOT / "docs" / "hooks"
 CODE = '''
 """Module."""
 
+from dataclasses import dataclass, field
+
 LIMIT = 3
 """See [`Thing`]."""
 
@@ -31,16 +33,29 @@ class Thing:
 
     def grow(self, by: int = 1):
         """Grows [`~package.Thing`]; see [`LIMIT`]."""
+
+
+@dataclass
+class Settings:
+    """Some."""
+
+    sizes: list[int] = field(default_factory=lambda: [5])
+    number: int = 2
 '''
 
 
 @pytest.fixture
-def docstrings(tmp_path):
-    """The docstrings of a small package after the extension."""
+def package(tmp_path):
+    """A small package after the extension."""
     griffe = pytest.importorskip("griffe", reason="needs ddg_hf[docs]")
     (tmp_path / "package.py").write_text(CODE)
     extension = runpy.run_path(str(HOOKS / "docstrings.py"))["TransformersDocstrings"]
-    package = griffe.load("package", search_paths=[tmp_path], extensions=griffe.Extensions(extension()))
+    extensions = griffe.load_extensions(extension())
+    return griffe.load("package", search_paths=[tmp_path], extensions=extensions)
+
+
+@pytest.fixture
+def docstrings(package):
     thing = package["Thing"]
     return thing.docstring.value, thing["grow"].docstring.value, package["LIMIT"].docstring.value
 
@@ -64,6 +79,11 @@ def test_parameters(docstrings):
     assert "rows (Sequence[tuple[str, ...]]): Texts, as in [text](https://example.org)." in lines
     assert "other (Thing | None): Another one." in lines
     assert "a,b: Two at once." in lines
+
+
+def test_defaults_of_fields(package):
+    parameters = package["Settings"].parameters
+    assert (str(parameters["sizes"].default), str(parameters["number"].default)) == ("[5]", "2")
 
 
 def test_links_to_the_source():
