@@ -2,13 +2,13 @@
 """
 Does it work? Compare methods on a task: all of them with the same budget, queries and statistics.
 
-    ddg-hf study --config recipes/sst2/study.yaml --data_dir data --output_dir runs/sst2/study
+    ddg-hf study --config recipes/sst2/study_cpu.yaml --data_dir data --output_dir runs/sst2/study
 
 Runs methods x rows per class x seeds as a grid of commands, each in a process of its own. A command that is done is
 not run again: the same command line goes on after a stop, with more methods, seeds or numbers of rows per class. What
 it would do, how long that is likely to take, and the results of what is done:
 
-    ddg-hf study --config recipes/sst2/study.yaml --data_dir data --output_dir runs/sst2/study --plan true
+    ddg-hf study --config recipes/sst2/study_cpu.yaml --data_dir data --output_dir runs/sst2/study --plan true
 
 Several such command lines at the same time, also on machines with a common file system, divide the grid among them;
 `--num_workers` does the same on one. Writes `study.json` (the plan and its state), `results.json` (a row for each
