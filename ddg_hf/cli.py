@@ -20,7 +20,7 @@ COMMANDS = {
     "pretrain": ("ddg_hf.recipes.pretrain", "train a label-conditioned generator with the language-model loss"),
     "distill": ("ddg_hf.recipes.distill", "distil a pretrained generator by gradient matching"),
     "generate": ("ddg_hf.recipes.generate", "sample distilled sets and write them as Parquet"),
-    "select": ("ddg_hf.recipes.select", "choose training rows as demonstration sets and write them as Parquet"),
+    "select": ("ddg_hf.recipes.select_rows", "choose training rows as demonstration sets and write them as Parquet"),
     "rerank": ("ddg_hf.recipes.rerank", "keep the sets with which a language model labels held-out rows best"),
     "evaluate-learner": ("ddg_hf.recipes.evaluate_learner", "train classifiers on distilled sets and test them"),
     "evaluate-icl": ("ddg_hf.recipes.evaluate_icl", "use distilled sets as demonstrations of a language model"),

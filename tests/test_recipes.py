@@ -3,6 +3,7 @@
 
 import importlib
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,11 @@ def test_file_begins_with_its_command(path):
     assert all(line.startswith("# ") for line in first)
     assert f"--config recipes/{identifier(path)}" in first[1]
     assert f"recipes/{stage}.py" in first[1] or f"ddg-hf {stage.replace('_', '-')} " in first[1]
+
+
+def test_no_recipe_hides_a_module_of_python():
+    """`python recipes/x.py` looks for modules in `recipes` first, whoever imports them."""
+    assert not {path.stem for path in RECIPES.glob("*.py")} & sys.stdlib_module_names
 
 
 @pytest.mark.parametrize("command", COMMANDS)

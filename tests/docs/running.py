@@ -128,4 +128,5 @@ def run_recipe(recipe: Recipe) -> int:
         directories = {getattr(part, "output_dir", None) for part in parse_recipe(Recipe(recipe.name, argv))}
         for directory in directories - {None}:
             shutil.rmtree(directory, ignore_errors=True)
-    return cli.main([recipe.name.replace("_", "-"), *argv])
+    command = next(name for name, (module, _) in cli.COMMANDS.items() if module.endswith(f".{recipe.name}"))
+    return cli.main([command, *argv])

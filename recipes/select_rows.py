@@ -74,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ddg_hf.data.rows import fingerprints, rows_and_labels
     from ddg_hf.formats.distilled import write_distilled
     from ddg_hf.provenance import atomic_directory, check_output_dir, recorded_run, run_metadata
+    from ddg_hf.terminal import result, say
 
     output_dir = check_output_dir(run_args.output_dir, run_args.overwrite, "select", replaces=True)
     spec, dataset = data_args.load(seed=run_args.seed)
@@ -82,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     facts = facts_of(arguments.demonstrations, rows, labels, spec, generator_args, learner_args, snapshot_args, seed)
     sets = select_real_sets(list(zip(rows, labels, strict=True)), spec, arguments, facts, seed)
     if arguments.draws < arguments.num_sets:
-        print(
+        say(
             f"nothing is drawn at random in '{arguments.demonstrations}': one set, not {arguments.num_sets} "
             "(--candidates_per_class gives each set candidates of its own)"
         )
@@ -95,7 +96,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     with atomic_directory(output_dir) as directory:
         write_distilled(directory, sets, spec, metadata)
-    print(f"sets of training rows: {output_dir}")
+    say(f"sets of training rows: {output_dir}")
+    configs = {f"dpc_{n}": len({row.set for row in rows}) for n, rows in sets.items()}
+    done = {"demonstrations": arguments.demonstrations, "configs": configs}
+    result({"command": "select", "output_dir": str(output_dir), **done})
     return 0
 
 
