@@ -30,7 +30,7 @@ def select_vote_k(
         k: Number of rows to choose.
         seed: Chooses from a pool of 3,000 random rows, or half of the rows if they are fewer (`k` at least), so that
             several seeds give several sets; the paper draws pools of 3,000 too. Without a seed all rows are the pool,
-            which takes time in proportion to N^2 H (about two minutes on one core for 70,000 rows).
+            which takes time in proportion to N^2 H (about a minute on one core for 70,000 rows).
         num_neighbours: Number of rows that each row votes for. By default 150, as in the paper; in a pool of fewer
             than 3,000 rows the same share, a twentieth of them (one at least).
 
