@@ -69,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ddg_hf.models.loading import load_tokenizer
     from ddg_hf.provenance import METADATA_FILE, atomic_directory, check_output_dir, run_metadata, write_json
     from ddg_hf.selection.teacher_sets import build_teacher_set
+    from ddg_hf.terminal import result, say
 
     output_dir = check_output_dir(run_args.output_dir, run_args.overwrite, "measure", replaces=True)
     spec, dataset = data_args.load(seed=run_args.seed)
@@ -97,12 +98,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_json(directory / METADATA_FILE, metadata)
     for entry in measures["configs"]:
         cosine = sum(entry["gradient_cosine"]) / len(entry["gradient_cosine"])
-        print(
+        say(
             f"dpc {entry['dpc']}: gradient cosine {cosine:.4f}, label consistency "
             f"{100 * sum(entry['label_consistency']) / len(entry['label_consistency']):.1f} %, "
             f"copies {100 * entry['copies']:.1f} %, near copies {100 * entry['near_copies']:.1f} %"
         )
-    print(f"measures: {output_dir / MEASURES_FILE}")
+    say(f"measures: {output_dir / MEASURES_FILE}")
+    result({"command": "measure", "output_dir": str(output_dir), **measures})
     return 0
 
 

@@ -71,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ddg_hf.provenance import atomic_directory, check_output_dir, run_metadata
     from ddg_hf.recipes.evaluate_icl import load_evaluator, run_all
     from ddg_hf.selection.likelihood import choose_sets, mean_label_loglikelihood
+    from ddg_hf.terminal import result, say
 
     output_dir = check_output_dir(run_args.output_dir, run_args.overwrite, "rerank", replaces=True)
     spec, data = data_args.load(seed=run_args.seed)
@@ -120,8 +121,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     partial.remove()
     Path(scratch).rmdir()
     for config, numbers in kept.items():
-        print(f"{config}: kept the sets {', '.join(map(str, numbers))}")
-    print(f"sets: {output_dir}")
+        say(f"{config}: kept the sets {', '.join(map(str, numbers))}")
+    say(f"sets: {output_dir}")
+    result({"command": "rerank", "output_dir": str(output_dir), "kept": kept, "scores": scores})
     return 0
 
 

@@ -34,13 +34,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from ddg_hf.study.study import Study
     from ddg_hf.study.terminal import StudyDisplay
+    from ddg_hf.terminal import result
 
     study = Study(data_args, arguments, run_args)
     display = StudyDisplay(study)
     display.print_plan()
+    summary = {"command": "study", "output_dir": run_args.output_dir}
     if arguments.plan:
-        if study.exists:
-            display.print_results(study.write_results())
+        results = study.write_results() if study.exists else None
+        if results is not None:
+            display.print_results(results)
+        result(summary | {"plan": display.plan(), "rows": results and results["rows"]})
         return 0
     study.prepare()
     try:
@@ -50,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         results = study.write_results()
     display.print_results(results)
     study.write_report()
+    failures = {"failed": [cell.name for cell in failed], "missing": results["missing"]}
+    result(summary | failures | {"rows": results["rows"]})
     return 1 if failed else 0
 
 

@@ -1,14 +1,11 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """What a study prints: its plan, its progress and its results."""
 
-import sys
 from collections import Counter
+from types import TracebackType
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
+from ..terminal import Progress, duration, note, say, table, warn
 from .plan import Cell
 from .runner import DONE, ELSEWHERE, FAILED, RUNNING, CellState
 from .study import Study
@@ -16,20 +13,10 @@ from .study import Study
 PREFERRED = ("raw", "calibrated")
 
 
-def duration(seconds: float | None) -> str:
-    """`90.0` as "1 min 30 s"; "?" if it is not known."""
-    if seconds is None:
-        return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
 class StudyDisplay:
     """
-    Prints one line for every cell that starts, ends or fails.
+    Prints the plan of a study, one line for every cell that starts, ends or fails, and the results. On a terminal a
+    line shows how many are done, which ones run, and the time that is left.
 
     Args:
         study: The study.
@@ -37,40 +24,60 @@ class StudyDisplay:
 
     def __init__(self, study: Study):
         self.study = study
-        self.console = Console(width=None if sys.stdout.isatty() else 140, soft_wrap=True, highlight=False)
 
     def __enter__(self) -> "StudyDisplay":
+        done = sum(state.state == DONE for state in self.study.states().values())
+        self._bar = Progress("study", len(self.study.cells), "command", done=done, throttled=False)
         return self
 
-    def __exit__(self, *_: Any) -> None:
-        self.console.file.flush()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        self._bar.close(whole=kind is None)
 
     # ---- plan ----
 
-    def print_plan(self) -> None:
-        """Prints a line for each kind of command, and for how long what is left is likely to take."""
+    def plan(self) -> list[dict[str, Any]]:
+        """For each kind of command, how many there are and are done, their work, and the seconds that are left."""
         states = self.study.states()
         expected = self.study.estimates(states)
-        table = Table(title=f"{self.study.name}: plan", box=box.SIMPLE, title_justify="left")
-        for column in ("command", "cells", "done", "work", "left", "about"):
-            table.add_column(column, justify="left" if column in ("command", "about") else "right", no_wrap=True)
+        rows = []
         for stage in dict.fromkeys(cell.stage for cell in self.study.cells):
             cells = [cell for cell in self.study.cells if cell.stage == stage]
             left = [cell for cell in cells if states[cell.name].state != DONE]
             work: Counter[str] = Counter()
             for cell in cells:
                 work.update(cell.work)
-            amounts = ", ".join(f"{count:,} {unit.replace('_', ' ')}s" for unit, count in work.items())
-            methods = ", ".join(dict.fromkeys(cell.method for cell in cells if cell.method)) or "all"
-            table.add_row(
-                stage,
-                str(len(cells)),
-                str(len(cells) - len(left)),
-                amounts.replace("querys", "queries").replace("text per classs", "texts per class"),
-                duration(_total(left, expected)),
-                methods if len(methods) <= 60 else f"{methods[:57]}...",
+            rows.append(
+                {
+                    "command": stage,
+                    "cells": len(cells),
+                    "done": len(cells) - len(left),
+                    "work": dict(work),
+                    "left_seconds": _total(left, expected),
+                    "methods": list(dict.fromkeys(cell.method for cell in cells if cell.method)),
+                }
             )
-        self.console.print(table)
+        return rows
+
+    def print_plan(self) -> None:
+        """Prints a line for each kind of command, and for how long what is left is likely to take."""
+        rows = []
+        for entry in self.plan():
+            amounts = ", ".join(f"{count:,} {unit.replace('_', ' ')}s" for unit, count in entry["work"].items())
+            methods = ", ".join(entry["methods"]) or "all"
+            rows.append(
+                [
+                    entry["command"],
+                    str(entry["cells"]),
+                    str(entry["done"]),
+                    amounts.replace("querys", "queries").replace("text per classs", "texts per class"),
+                    duration(entry["left_seconds"]),
+                    methods if len(methods) <= 60 else f"{methods[:57]}...",
+                ]
+            )
+        columns = ("command", "cells", "done", "work", "left", "about")
+        table(columns, rows, f"{self.study.name}: plan", left=("command", "about"))
+        states = self.study.states()
+        expected = self.study.estimates(states)
         left = [cell for cell in self.study.cells if states[cell.name].state != DONE]
         total = _total(left, expected)
         workers = self.study.args.num_workers
@@ -82,29 +89,32 @@ class StudyDisplay:
             line += (
                 f"at least {duration(known / workers)}, as far as it is known (--rates, or what has been run, tells)"
             )
-        self.console.print(line, markup=False)
+        say(line)
 
     # ---- progress ----
 
     def on_change(self, cell: Cell, state: CellState, states: dict[str, CellState]) -> None:
-        """Prints what became of a cell."""
+        """Shows what became of a cell."""
+        left = [one for one in self.study.cells if states[one.name].state not in (DONE, FAILED)]
+        total = _total(left, self.study.estimates(states))
+        seconds = None if total is None else total / self.study.args.num_workers
         done = sum(one.state == DONE for one in states.values())
+        self._bar.update(done - self._bar.done)
+        self._bar.expect(seconds)
+        if self._bar.is_drawn:
+            running = [name for name, one in states.items() if one.state == RUNNING]
+            self._bar.report(**({"running": ", ".join(running)} if running else {}))
         count = f"[{done}/{len(states)}]"
-        if state.state == RUNNING:
-            line = f"{count} {cell.name} ..."
+        if state.state == RUNNING and not self._bar.is_drawn:
+            note(f"{count} {cell.name} ...")
         elif state.state == DONE:
-            left = [one for one in self.study.cells if states[one.name].state not in (DONE, FAILED)]
-            total = _total(left, self.study.estimates(states))
-            line = f"{count} {cell.name}: {duration(state.seconds)}"
-            if left and total is not None:
-                line += f", about {duration(total / self.study.args.num_workers)} left"
+            tells = left and seconds is not None and not self._bar.is_drawn
+            rest = f", about {duration(seconds)} left" if tells else ""
+            note(f"{count} {cell.name}: {duration(state.seconds)}{rest}")
         elif state.state == FAILED:
-            line = f"{count} {cell.name} failed: {state.error}"
+            warn(f"{count} {cell.name} failed: {state.error}")
         elif state.state == ELSEWHERE:
-            line = f"{count} {cell.name} is run by another process"
-        else:
-            return
-        self.console.print(line, markup=False)
+            note(f"{count} {cell.name} is run by another process")
 
     # ---- results ----
 
@@ -114,23 +124,22 @@ class StudyDisplay:
         title = f"{results['task']}, {results['split']}: accuracy in %, 95 % interval"
         if results["num_queries"]:
             title += f"; {results['num_queries']} queries"
-        table = Table(title=title, box=box.SIMPLE, title_justify="left")
         learners = list(dict.fromkeys(name for row in results["rows"] for name in row["learners"]))
-        for column in ("method", "dpc", "sets", *PREFERRED, *learners, "cosine"):
-            table.add_column(column, justify="left" if column == "method" else "right", no_wrap=True)
-        for row in sorted(results["rows"], key=lambda row: row["dpc"]):
-            table.add_row(
+        rows = [
+            [
                 titles[row["method"]],
                 str(row["dpc"]),
                 str(row["num_sets"]),
                 *(percent(row["icl"].get(kind)) for kind in PREFERRED),
                 *(percent(row["learners"].get(name)) for name in learners),
                 f"{row['gradient_cosine']['mean']:.4f}" if row["gradient_cosine"] else "-",
-            )
-        self.console.print(table)
+            ]
+            for row in sorted(results["rows"], key=lambda row: row["dpc"])
+        ]
+        table(("method", "dpc", "sets", *PREFERRED, *learners, "cosine"), rows, title)
         if results["missing"]:
-            self.console.print(f"{len(results['missing'])} commands are not done", markup=False)
-        self.console.print(f"results: {self.study.directory.path / 'results.json'}", markup=False)
+            say(f"{len(results['missing'])} commands are not done")
+        say(f"results: {self.study.directory.path / 'results.json'}")
 
 
 def percent(entry: dict[str, float | None] | None) -> str:

@@ -117,6 +117,26 @@ def test_a_finished_study_runs_nothing_again(study, tmp_path, model_dir, capsys)
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
+def test_a_finished_study_as_json(study, tmp_path, model_dir, capsys):
+    config = write_config(tmp_path / "study.yaml", model=model_dir)
+    assert main(["study", "--config", str(config), "--output_dir", str(study), "--json", "--quiet"]) == 0
+    out, err = capsys.readouterr()
+    expected = {"command": "study", "output_dir": str(study), "failed": [], "missing": []}
+    assert json.loads(out) == expected | {"rows": read(study / "results.json")["rows"]}
+    assert "[" not in err
+
+
+def test_the_plan_as_json(tmp_path, model_dir, capsys):
+    config = small(tmp_path, model_dir, rates={"query": 2})
+    options = ["--config", str(config), "--output_dir", str(tmp_path / "run"), "--plan", "true", "--json"]
+    assert main(["study", *options]) == 0
+    result = json.loads(capsys.readouterr().out)
+    plan = {entry.pop("command"): entry for entry in result["plan"]}
+    assert (plan["evaluate-icl"]["done"], plan["evaluate-icl"]["methods"]) == (0, ["balanced"])
+    assert plan["evaluate-icl"]["left_seconds"] == 2 * plan["evaluate-icl"]["work"]["query"]
+    assert result["rows"] is None
+
+
 def test_the_plan_runs_nothing(tmp_path, model_dir, capsys):
     config = write_config(tmp_path / "study.yaml", model=model_dir, rates={"query": 1, "pretrain_step": 2})
     assert main(["study", "--config", str(config), "--output_dir", str(tmp_path / "run"), "--plan", "true"]) == 0
@@ -138,7 +158,7 @@ def test_a_failed_cell_leaves_the_others_and_is_tried_again(tmp_path, model_dir,
     out = tmp_path / "run"
     config = small(tmp_path, model_dir, options=broken)
     assert main(["study", "--config", str(config), "--output_dir", str(out)]) == 1
-    assert "learner/tiny/balanced failed: " in capsys.readouterr().out
+    assert "learner/tiny/balanced failed: " in capsys.readouterr().err
     states = {cell["name"]: cell for cell in read(out / "study.json")["cells"]}
     assert states["learner/tiny/balanced"]["state"] == "failed"
     assert "learner_head" in states["learner/tiny/balanced"]["error"]
