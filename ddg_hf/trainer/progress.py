@@ -66,7 +66,7 @@ def describe(metrics: dict[str, float]) -> str:
 
 
 def _number(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:#.4g}" if isinstance(value, float) else str(value)
 
 
 def replace_progress(trainer: Trainer, stage: str) -> TrainingProgress | None:

@@ -53,7 +53,7 @@ def test_an_evaluation_is_a_line_of_results(make, capsys):
     metrics = make(eval_strategy="steps", eval_steps=4).evaluate()
     out = capsys.readouterr().out
     assert out.startswith("distill evaluation at step 0: rows outside vocabulary ")
-    assert f", nll {metrics['eval_nll']:.4g}, malformed rate {metrics['eval_malformed_rate']:.4g}" in out
+    assert f", nll {metrics['eval_nll']:#.4g}, malformed rate {metrics['eval_malformed_rate']:#.4g}" in out
     assert out.endswith("s)\n") and out.count("\n") == 1
 
 
@@ -131,7 +131,7 @@ def test_other_processes_show_nothing(capsys):
 
 def test_metrics_are_described():
     metrics = {"eval_nll": 2.345678, "eval_malformed_rate": 0.0, "eval_sets": 3, "eval_runtime": 75.2, "epoch": 1}
-    assert describe(metrics) == "nll 2.346, malformed rate 0, sets 3 (in 1 min 15 s)"
+    assert describe(metrics) == "nll 2.346, malformed rate 0.000, sets 3 (in 1 min 15 s)"
     assert describe({"eval_gradient_cosine": float("nan")}) == "gradient cosine nan"
 
 
