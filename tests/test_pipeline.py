@@ -111,3 +111,9 @@ def test_stages_record_where_the_data_came_from(demo):
     ]
     assert all(found == fingerprints[0] for found in fingerprints)
     assert set(fingerprints[0]) == {"train", "validation", "test"}
+
+
+def test_the_demo_ends_with_a_report(demo):
+    pytest.importorskip("matplotlib")
+    page = (demo / "report.html").read_text(encoding="utf-8")
+    assert "DDG" in page and 'id="samples-data"' in page and 'id="differences"' in page

@@ -19,7 +19,7 @@ from .tables import Column, Table
 from .values import mappings, model_name, number, slug, text, texts
 
 _NO_ANSWER = "no answer"
-_MOST_NUMBERS = 12  # labels; with more the numbers cannot be read
+MOST_NUMBERS = 12  # labels; with more the numbers cannot be read
 _MOST_LABELS = 40
 _PAIRS = 20
 
@@ -114,7 +114,7 @@ def _plot(one: Confusion) -> Plot:
     size = len(one.labels)
 
     def draw():
-        cell = 0.56 if size <= 3 else 0.36 if size <= _MOST_NUMBERS else max(0.1, 7.5 / size)
+        cell = 0.56 if size <= 3 else 0.36 if size <= MOST_NUMBERS else 4.5 / size
         room = 1.2 if size <= _MOST_LABELS else 0.5  # for the names of the labels
         figure, (axes,) = new_figure(room + cell * len(columns), room + cell * size)
         from matplotlib.patches import Rectangle
@@ -124,13 +124,13 @@ def _plot(one: Confusion) -> Plot:
         for i, j in zip(*np.nonzero(counts), strict=True):
             strength = round(0.06 + 0.5 * float(shares[i, j]), 3)
             axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=HEAT, alpha=strength, linewidth=0))
-            if size <= _MOST_NUMBERS:
+            if size <= MOST_NUMBERS:
                 axes.text(j, i, f"{100 * shares[i, j]:.0f}", ha="center", va="center", fontsize=8.5, color=INK)
         axes.set_xlim(-0.5, len(columns) - 0.5)
         axes.set_ylim(size - 0.5, -0.5)
         axes.set_aspect("equal")
         if size <= _MOST_LABELS:
-            small = 9 if size <= _MOST_NUMBERS else 6.5
+            small = 9 if size <= MOST_NUMBERS else 6
             axes.set_xticks(
                 range(len(columns)), [label(c, 24) for c in columns], rotation=40, ha="right", rotation_mode="anchor"
             )
@@ -156,13 +156,13 @@ def _plot(one: Confusion) -> Plot:
     if pairs:
         description += f" Confused most often: {pairs[0][0]} taken for {pairs[0][1]}, {100 * pairs[0][3]:.0f} percent."
     name = slug("confusion", one.task, one.measure, one.method)
-    if size <= _MOST_NUMBERS:
+    if size <= MOST_NUMBERS:
         table_columns = [Column("label", "True label"), *(Column(name, name, "count") for name in columns)]
         rows = [[name, *map(int, row)] for name, row in zip(one.labels, counts, strict=True)]
         table = Table(name, f"{title}: counts", table_columns, rows)
     else:
         table = _pair_table(name, title, _confused(one, None))
-    return Plot(name, title, caption, description, table, draw, wide=size > _MOST_NUMBERS)
+    return Plot(name, title, caption, description, table, draw)
 
 
 def _confused(one: Confusion, most: int | None) -> list[tuple[str, str, int, float]]:

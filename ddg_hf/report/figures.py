@@ -70,6 +70,7 @@ _STYLE = {
 }
 _LEADER = {"arrowstyle": "-", "color": RULE, "lw": 0.7, "shrinkA": 0, "shrinkB": 3, "relpos": (0.0, 0.5)}
 _COLOR = re.compile(r'(?<=: )#[0-9a-f]{6}(?=[;"])')
+_OUTLINE = re.compile(r'(?<= d=")[^"]*')
 _ID = re.compile(r'(\bid="|url\(#|href="#)')
 _FONTS = re.compile(r"'DejaVu Sans'(?:,\s*[^;\"]*)?")
 
@@ -144,6 +145,7 @@ def inline_svg(plot: Plot) -> Markup:
     svg = re.sub(r"<style[^>]*>.*?</style>", "", svg, flags=re.DOTALL)  # it would be for the whole page
     svg = _COLOR.sub(lambda match: f"var(--{_VARIABLES[match[0]]})" if match[0] in _VARIABLES else match[0], svg)
     svg = _FONTS.sub("var(--font)", svg)
+    svg = _OUTLINE.sub(lambda match: re.sub(r"(\.\d\d)\d+", r"\1", match[0]), svg)  # finer than can be seen
     svg = _ID.sub(rf"\g<1>{plot.name}-", svg)
     width, height = (float(re.search(rf'<svg[^>]*?\b{side}="([\d.]+)pt"', svg)[1]) for side in ("width", "height"))
     box = f'viewBox="0 0 {width:g} {height:g}"'

@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..provenance import atomic_file, published_record
 from . import accuracy, costs, differences
 from .collect import EVALUATIONS, TRAINING, Contents, collect
-from .confusion import confusion_plots, confusion_table, confusions
+from .confusion import MOST_NUMBERS, confusion_plots, confusion_table, confusions
 from .curves import training_plots
 from .evaluations import distilled, results_of
 from .figures import Plot, require_matplotlib, save_figure
@@ -22,6 +22,7 @@ from .page import Page, Section, render
 from .real_rows import TrainingRows
 from .samples import Samples, checks_table, leak_table, not_checked, samples_of, samples_table
 from .sentences import sentences
+from .study import Study
 from .tables import Column, Table, duration, to_csv, to_latex, to_markdown
 from .values import slug, text, without_paths
 
@@ -196,7 +197,8 @@ def _confusions(contents: Contents, found: Sequence[Results]) -> Section | None:
     order = [method.title for results in found for method in results.methods]
     intro = "Rows are the true labels, columns what was answered; runs of the same method are added up."
     blocks = [*confusion_plots(matrices, order), confusion_table(matrices)]
-    return Section("confusion", "Confusion", intro, blocks, small=True)
+    small = max(len(one.labels) for one in matrices) <= MOST_NUMBERS
+    return Section("confusion", "Confusion", intro, blocks, small=small)
 
 
 def _samples(samples: Samples) -> Section | None:
@@ -233,7 +235,27 @@ def _commands(contents: Contents) -> Section | None:
         for title, cells in groups.items()
         if cells
     ]
-    return Section("commands", "Commands", "What the study runs, command by command.", groups=lists)
+    intro = "What the study runs, command by command."
+    return Section("commands", "Commands", intro, [_progress(contents.study)], groups=lists)
+
+
+def _progress(study: Study) -> Table:
+    """How many commands of each stage are done, by method; and the time that the rest are estimated to take."""
+    stages = list(dict.fromkeys(cell.stage or "other" for cell in study.cells))
+    titles = {method.name: method.title for method in study.methods}
+    rows = []
+    for name in dict.fromkeys(cell.method for cell in study.cells):
+        mine = [cell for cell in study.cells if cell.method == name]
+        counts = []
+        for stage in stages:
+            of_stage = [cell for cell in mine if (cell.stage or "other") == stage]
+            done = sum(cell.state == "done" for cell in of_stage)
+            counts.append(f"{done} of {len(of_stage)}" if of_stage else None)
+        rest = sum(cell.estimated_seconds or 0.0 for cell in mine if cell.state != "done")
+        rows.append([titles.get(name, name) if name else "(all)", *counts, rest or None])
+    columns = [Column("method", "Method"), *(Column(stage, stage) for stage in stages)]
+    columns.append(Column("estimated_seconds", "Still to run, estimated", "seconds"))
+    return Table("progress", "Commands done", columns, rows)
 
 
 def _command_line(cell: Cell) -> str:

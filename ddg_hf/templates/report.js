@@ -1,3 +1,19 @@
+// What can be scrolled can be reached with the keyboard, and nothing else of that kind: each is a stop of the tab key.
+(function () {
+  "use strict";
+  const boxes = document.querySelectorAll(".scroll, pre");
+  const mark = () => {
+    for (const box of boxes) {
+      const scrolls = box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1;
+      if (scrolls) box.tabIndex = 0;
+      else box.removeAttribute("tabindex");
+    }
+  };
+  mark();
+  addEventListener("resize", mark);
+  document.addEventListener("toggle", mark, true);
+})();
+
 // The table of samples: search, filters, sorting and pages. Texts from data are only ever set as text.
 (function () {
   "use strict";

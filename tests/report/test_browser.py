@@ -195,6 +195,13 @@ def test_everything_is_reached_with_the_tab_key(open_page, study_page):
     assert {"search", "method", "dpc", "set", "label", "near", "next", "save", "text", "similarity"} <= reached
 
 
+def test_only_what_scrolls_is_a_stop_of_the_tab_key(open_page, study_page):
+    boxes = "[...document.querySelectorAll('.scroll[tabindex], pre[tabindex]')]"
+    count_stops = f"{boxes}.filter((box) => box.checkVisibility()).length"
+    narrow, wide = (open_page(study_page, viewport={"width": width, "height": 900}) for width in (390, 1600))
+    assert wide.evaluate(count_stops) < 3 < narrow.evaluate(count_stops)
+
+
 def test_long_texts_expand(open_page, study_page):
     page = open_page(study_page)
     page.fill("#search", "long end")

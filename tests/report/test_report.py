@@ -67,7 +67,7 @@ def test_a_study_has_every_section(report, tmp_path):
     assert [name for name in ids if name != "absent"] == expected
     assert "DDG is ahead of balanced random real rows by" in page.text
     assert "The study is not finished: of 8 commands 1 not run yet and 1 failed." in page.text
-    titles = [attributes["aria-label"] for attributes in page.of("div") if attributes.get("role") == "region"]
+    titles = [attributes["aria-label"] for attributes in page.of("div") if attributes.get("role") == "group"]
     assert len(set(titles)) > 15
     matrices = {title for title in titles if title.startswith("Figure: ") and title.endswith(", DPC 5")}
     assert matrices == {f"Figure: {title}, DPC 5" for _, title, _ in builders.METHODS}
@@ -192,6 +192,14 @@ def test_figures_and_tables_for_papers(report, tmp_path):
         for suffix in ("csv", "md", "tex"):
             assert (folder / f"{name}.{suffix}").stat().st_size > 40, name
     assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
+
+
+def test_json(tmp_path, capsys):
+    run = builders.training_run(tmp_path / "run")
+    page, folder = tmp_path / "report.html", tmp_path / "paper"
+    assert cli(["report", str(run), "-o", str(page), "--figures", str(folder), "--json"]) == 0
+    expected = {"command": "report", "output": str(page), "figures": str(folder)}
+    assert json.loads(capsys.readouterr().out) == expected
 
 
 def test_mistakes(fails, tmp_path, monkeypatch):
