@@ -32,7 +32,8 @@ class StudyArguments:
         set_counts (`dict`, *optional*): Other numbers of sets, by method: `{ddg: 10, balanced: 30}`.
         training_seeds (`int`, *optional*, defaults to `1`): Generators trained for a method.
         seed_counts (`dict`, *optional*): Other numbers of training seeds, by method.
-        given (`dict`, *optional*): Sets that were made elsewhere: name of the method to directory, file or Hub id.
+        given (`dict`, *optional*):
+            Sets that were made elsewhere: name to directory or Hub id. Each is compared like a method of that name.
         split (`str`, *optional*, defaults to `"validation"`): Split of the queries.
         test_number (`int`, *optional*): Number of queries, classes as equal as possible (default: the whole split).
         learner_test_number (`int`, *optional*): Test rows of the classifiers (default: as `test_number`).
@@ -81,7 +82,7 @@ class StudyArguments:
         default=None, metadata={"help": "Other numbers of training seeds, by method, as JSON."}
     )
     given: dict | str | None = field(
-        default=None, metadata={"help": "Sets made elsewhere, as JSON: method to directory, file or Hub id."}
+        default=None, metadata={"help": "Sets made elsewhere, as JSON: name to directory or Hub id."}
     )
     split: str = field(default="validation", metadata={"help": "Split of the queries."})
     test_number: int | None = field(default=None, metadata={"help": "Number of queries (default: the whole split)."})
@@ -113,6 +114,7 @@ class StudyArguments:
     def __post_init__(self):
         for name in ("set_counts", "seed_counts", "given", "options", "rates"):
             setattr(self, name, _mapping(name, getattr(self, name)))
+        self.methods = [*self.methods, *(name for name in self.given if name not in self.methods)]
         for name in (
             "num_sets training_seeds candidates_per_class likelihood_candidates likelihood_queries num_workers".split()
         ):

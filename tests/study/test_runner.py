@@ -43,7 +43,7 @@ def whole(tmp_path_factory, model_dir):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["pretrain", "sets", "icl"])
+@pytest.mark.parametrize("stage", ["pretrain", "icl"])
 def test_killed_and_started_again_gives_the_same(tmp_path, model_dir, whole, stage):
     out = tmp_path / "run"
     config = small(tmp_path, model_dir, methods=METHODS)
