@@ -21,6 +21,10 @@ SIZES = {
         *("--eval_snapshots", "1", "--held_out_samples", "4", "--learning_rate", "1e-4"),
     ],
     "generate": ["--over_sample_ratio", "2", "--num_sets", "2"],
+    "select_rows": ["--num_sets", "4"],
+    "rerank": ["--test_number", "8"],
+    "measure": ["--dpc", "5"],
+    "study": ["--plan", "true"],  # a study of one command is run by tests/study
     "evaluate_learner": ["--num_seeds", "1", "--train_steps", "2", "--test_number", "12", "--num_sets", "2"],
     "evaluate_icl": ["--test_number", "12", "--num_sets", "2"],
 }

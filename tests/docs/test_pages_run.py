@@ -35,6 +35,7 @@ RUNS = {
     "docs/exports.md": ["runs/sst2/generate", "runs/tickets/distilled"],
     "docs/paper_setting.md": [],
     "docs/report.md": [*SETS, "runs/sst2/icl_balanced"],
+    "docs/study.md": [],
     "docs/terminal.md": ["runs/model"],
     "docs/model_names.md": [],
     "docs/results/sst2_cpu.md": [],
@@ -44,7 +45,6 @@ RUNS = {
 PARSED = {
     "docs/results/icl_cpu.md": "38 evaluations that differ in the task and the demonstrations alone",
     "docs/scaling.md": "benchmarks",
-    "docs/study.md": "a study takes minutes; tests/study run small ones",
 }
 # Python blocks, by their first lines, that cannot run here: test_python_blocks.py resolves their names.
 NOT_RUN = {
