@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForCausalLM
 
+from ddg_hf import cli
 from ddg_hf.errors import UserError
 from ddg_hf.models import offline
 from recipes import models as recipe
@@ -204,6 +205,13 @@ def test_recipe_prepares_by_default_and_prints_paths(downloads, cache, capsys):
     capsys.readouterr()
     assert recipe.main(["--path", "gemma"]) == 0
     assert capsys.readouterr().out == f"{cache / 'gemma-3-270m'}\n"
+    for options, names in ((["--path", "gemma"], ["gemma"]), ([], ["minilm", "gemma"])):
+        assert cli.run(recipe.main, [*options, "--json"]) == 0
+        result = json.loads(capsys.readouterr().out)
+        assert result == {
+            "command": "models",
+            "paths": {name: str(offline.offline_model_path(name)) for name in names},
+        }
     assert len(downloads) == 5
 
 

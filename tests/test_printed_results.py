@@ -36,6 +36,19 @@ COMMANDS = {
         "--task toy --learner tiny --generator distill --dpc 1 --num_sets 2 --over_sample_ratio 4 --output_dir made",
         "output_dir configs sampling checks_found",
     ),
+    "select": (
+        "--task toy --demonstrations balanced --dpc 1 --num_sets 2 --output_dir chosen",
+        "output_dir demonstrations configs",
+    ),
+    "rerank": (
+        "--task toy --distilled chosen --candidates 2 -m model --test_number 6 --output_dir best",
+        "output_dir kept scores",
+    ),
+    "measure": (
+        "--task toy --distilled chosen --learner tiny -m model --snapshots 1 --snapshot_steps 1 --real_per_class 4 "
+        "--output_dir measures",
+        "output_dir task sets configs",
+    ),
     "evaluate-learner": (
         f"{BALANCED} --learner tiny --num_seeds 1 --train_steps 1 --output_dir learner",
         "output_dir task learner training_rows split aggregates",
@@ -51,6 +64,9 @@ SAYS = {
     "pretrain": "generator: pretrain_again",
     "distill": "distill evaluation at step 2: ",
     "generate": "distilled sets: generate_again",
+    "select": "sets of training rows: select_again",
+    "rerank": "dpc_1: kept the sets ",
+    "measure": "dpc 1: gradient cosine ",
     "evaluate-learner": "balanced, 1 per class: accuracy ",
     "evaluate-icl": "toy: accuracy in %, 95 % interval",
     "compare": "a - b, 95 % interval",
@@ -154,6 +170,8 @@ def test_results_are_those_in_the_files(printed, world):
         assert result(stage)["last_logged"]["step"] == (80 if stage == "pretrain" else 2)
         assert not {"quiet", "json"} & set(file(f"{stage}/metadata.json")["arguments"])
     assert result("generate")["sampling"] == file("made/metadata.json")["sampling"]
+    assert result("select")["configs"] == {"dpc_1": 2} and len(result("rerank")["kept"]["dpc_1"]) == 1
+    assert result("measure")["configs"] == file("measures/measures.json")["configs"]
     for name, directory in (("evaluate-learner", "learner"), ("evaluate-icl", "icl")):
         assert result(name)["aggregates"] == file(f"{directory}/results.json")["aggregates"]
         assert "runs" not in result(name)

@@ -1,6 +1,7 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """`ddg-hf push`, `pull` and what evaluates published sets, as commands."""
 
+import json
 import sys
 
 import pyarrow.parquet as pq
@@ -55,6 +56,20 @@ def test_published_sets_give_the_results_of_the_directory(hub, tmp_path, capsys)
     assert "in context, likelihood" in hub.contents(REPOSITORY)["README.md"].decode()
     assert cli.main(["push", str(directory), REPOSITORY, "--results", str(tmp_path / "a")]) == 0
     assert "nothing has changed: " in capsys.readouterr().out
+
+
+def test_results_as_json(hub, tmp_path, capsys):
+    directory = write_sets(tmp_path / "sets", sizes=(1,))
+    results = []
+    for command in (["push", str(directory), REPOSITORY], ["pull", REPOSITORY, "--output_dir", str(tmp_path / "p")]):
+        assert cli.main([*command, "--json", "--quiet"]) == 0
+        out, err = capsys.readouterr()
+        assert err == ""
+        results.append(json.loads(out))
+    pushed, pulled = results
+    assert (pushed["command"], pushed["changed"], pushed["directory"]) == ("push", True, str(directory))
+    assert (pulled["command"], pulled["output_dir"]) == ("pull", str(tmp_path / "p"))
+    assert pulled["configs"] == {"dpc_1": {"rows": 12, "sets": 2}} and pulled["commit"] == pushed["commit"]
 
 
 @pytest.mark.parametrize(
