@@ -68,7 +68,7 @@ def test_every_module_lies_in_a_package():
 def test_constraints_cover_and_satisfy_the_requirements(setup_arguments):
     pins = read_constraints()
     extras = setup_arguments["extras_require"]
-    for line in setup_arguments["install_requires"] + extras["test"]:
+    for line in setup_arguments["install_requires"] + extras["test"] + extras["docs"]:
         requirement = Requirement(line)
         assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), line
     assert not any(version.local for version in pins.values())
