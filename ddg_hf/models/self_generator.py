@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from transformers import GenerationConfig
 
 from ..configs import ModelArguments
 from ..data.samplers import stable_seed
@@ -20,7 +21,8 @@ _LINE_BREAKS = ("\n", "Ċ", "<0x0A>")
 @dataclass
 class PromptFormat:
     """
-    Rows as lines of text after a prompt such as "negative movie review:"; columns of a pair are lines with names.
+    Rows as lines of text after a prompt such as "negative movie review:"; columns of a pair are lines with names:
+    what the model is asked to continue for a column is also how the row is scored.
 
     Has what [`Generator`] needs of a [`~ddg_hf.models.sequence_format.SequenceFormat`].
     """
@@ -43,10 +45,15 @@ class PromptFormat:
     def eos(self) -> int:
         return self.eos_id
 
+    @property
+    def _line_starts(self) -> list[str]:
+        """What the line of each column begins with; that of the first one ends the prompt."""
+        return ["", *(f"{name}:" for name in self.field_names[1 : len(self.text_columns)])]
+
     def prefix(self, label: int) -> list[int]:
-        """Ids of the prompt that asks for a text of `label`."""
+        """Ids of the prompt that asks for the first column of a text of `label`."""
         start = [] if self.bos_id is None else [self.bos_id]
-        return start + self.tokenizer(self.prompts[label], add_special_tokens=False).input_ids
+        return start + self.tokenizer(self.question(label, 0, ()), add_special_tokens=False).input_ids
 
     def question(self, label: int, column: int, before: Sequence[str]) -> str:
         """The prompt for a column of a row, of which the columns before it are written."""
@@ -56,17 +63,20 @@ class PromptFormat:
         return "\n".join([self.prompts[label], *lines, f"{self.field_names[column]}:"])
 
     def encode_target(self, texts: Sequence[str]) -> list[int]:
-        return self.tokenizer(" " + "\n".join(texts) + "\n", add_special_tokens=False).input_ids
+        """Ids of a row behind [`prefix`]: a line for each column, of which all but the first begin with their name."""
+        lines = [f"{start} {text}\n" for start, text in zip(self._line_starts, texts, strict=True)]
+        return self.tokenizer("".join(lines), add_special_tokens=False).input_ids
 
     def decode(self, target: list[int]) -> tuple[str, ...] | None:
-        """Reads a row back; `None` if a column is empty or was cut at the greatest length."""
+        """Reads a row back; `None` if a column is empty, has another name, or was cut at the greatest length."""
         text = self.tokenizer.decode(target, skip_special_tokens=True)
-        if not text.endswith("\n"):
+        lines = text.removesuffix("\n").split("\n")
+        if not text.endswith("\n") or len(lines) != len(self.text_columns):
             return None
-        texts = tuple(line.strip() for line in text[:-1].split("\n"))
-        if len(texts) != len(self.text_columns) or not all(texts) or any("\0" in line for line in texts):
+        if not all(map(str.startswith, lines, self._line_starts)):
             return None
-        return texts
+        texts = tuple(map(str.strip, map(str.removeprefix, lines, self._line_starts)))
+        return texts if all(texts) and not any("\0" in text for text in texts) else None
 
 
 class SelfGenerator(Generator):
@@ -97,6 +107,12 @@ class SelfGenerator(Generator):
             tokenizer.eos_token_id,
         )
         add_per_sample_nll(model)
+        # `generate` would fill in whatever we do not set (a repetition penalty, min-p).
+        model.generation_config = GenerationConfig(
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
         super().__init__(model, tokenizer, format)
         vocabulary = tokenizer.get_vocab()
         self._ends = sorted({i for token, i in vocabulary.items() if any(mark in token for mark in _LINE_BREAKS)})
@@ -146,9 +162,7 @@ class SelfGenerator(Generator):
         for i, tokens in enumerate(texts):
             ids[i, longest - len(start) - len(tokens) :] = torch.tensor(start + tokens)
             mask[i, longest - len(start) - len(tokens) :] = 1
-        output = self.model.generate(
-            input_ids=ids.to(self.model.device),
-            attention_mask=mask.to(self.model.device),
+        settings = GenerationConfig(
             do_sample=True,
             top_p=top_p,
             top_k=0,
@@ -156,6 +170,11 @@ class SelfGenerator(Generator):
             max_new_tokens=self.format.max_length,
             eos_token_id=[self.format.eos_id, *self._ends],
             pad_token_id=self.pad_id,
+        )
+        output = self.model.generate(
+            input_ids=ids.to(self.model.device),
+            attention_mask=mask.to(self.model.device),
+            generation_config=settings,
         )
         ends, lines = {self.format.eos_id, *self._ends}, []
         for tokens in output[:, longest:].tolist():

@@ -1,11 +1,13 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """A language model that writes demonstrations without training."""
 
+import pytest
 import torch
 
 from ddg_hf.data.tasks import TaskSpec
 from ddg_hf.models.generator import CHUNK_SIZE
 from ddg_hf.models.self_generator import SelfGenerator
+from ddg_hf.models.sequence_format import EncodedText
 from tests import tiny_models
 
 SPEC = TaskSpec(
@@ -20,9 +22,10 @@ PAIRS = TaskSpec(
 )
 
 
-def make(spec):
+def make(spec, **settings):
     tokenizer = tiny_models.build_tiny_tokenizer(model_max_length=512)
     model = tiny_models.make_gpt2(len(tokenizer), n_positions=512).eval()
+    model.generation_config.update(**settings)
     generator = SelfGenerator(model, tokenizer, spec)
     with torch.no_grad():  # an end in time for some of the rows
         model.get_output_embeddings().weight[generator._ends] *= 30
@@ -45,7 +48,39 @@ def test_pairs_have_a_line_for_each_column():
     generator = make(PAIRS)
     rows = [generator.format.decode(target) for target in generator.sample(0, 0, 1)]
     assert {len(row) for row in rows if row is not None} == {2}
+    assert not any("Hypothesis:" in text for row in rows if row is not None for text in row)
     assert generator.format.question(0, 1, ["it rains"]) == "yes text:\nPremise: it rains\nHypothesis:"
+
+
+def test_a_pair_is_scored_as_it_was_asked_for():
+    """Prefix and target together are what the model continued for the second text, and that text."""
+    generator = make(PAIRS)
+    format, row = generator.format, ("it rains", "it is wet")
+    prefix, target = format.prefix(0), format.encode_target(row)
+    decode = generator.tokenizer.decode
+    assert decode(prefix, skip_special_tokens=True) == format.question(0, 0, [])
+    assert decode(prefix + target, skip_special_tokens=True) == format.question(0, 1, row[:1]) + " it is wet\n"
+    assert format.decode(target) == row
+    whole = torch.tensor([prefix + target])
+    with torch.no_grad():
+        logprobs = generator.model(whole).logits[0].log_softmax(-1)
+    expected = -torch.stack([logprobs[i - 1, whole[0, i]] for i in range(len(prefix), whole.shape[1])]).mean()
+    assert generator.nll([EncodedText(prefix, target)]) == pytest.approx(expected.item(), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"repetition_penalty": 0.01},
+        {"min_p": 0.9},
+        {"typical_p": 0.1},
+        {"no_repeat_ngram_size": 1},
+        {"suppress_tokens": list(range(200, 400))},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_the_models_own_generation_settings_do_not_matter(settings):
+    assert make(SPEC, **settings).sample(1, 0, 7) == make(SPEC).sample(1, 0, 7)
 
 
 def test_the_random_stream_is_that_of_label_and_chunk():
@@ -64,8 +99,18 @@ def test_malformed_targets():
     assert generator.format.decode(encode(["a film"])) == ("a film",)
     assert generator.format.decode([generator.format.eos_id]) is None
     assert generator.format.decode(encode([" "])) is None
-    assert generator.format.decode(encode(["a", "film"])) is None
+    assert generator.format.decode(encode(["a\nfilm"])) is None
     assert generator.format.decode(encode(["a film"])[:-1]) is None
+
+
+def test_malformed_pairs():
+    generator = make(PAIRS)
+    encode, decode = generator.format.encode_target, generator.format.decode
+    assert decode(encode(["a", " Hypothesis: b"])) == ("a", "Hypothesis: b")
+    assert decode(encode(["a", ""])) is None and decode(encode(["", "b"])) is None
+    assert decode(encode(["a", "b"])[:-1]) is None and decode(encode(["a", "b\nc"])) is None
+    for text in (" a\n", " a\nPremise: b\n"):
+        assert decode(generator.tokenizer(text, add_special_tokens=False).input_ids) is None
 
 
 def test_the_prompt_asks_for_the_label_in_words():
