@@ -6,9 +6,12 @@ Measure sets without evaluating them: how well their gradients match real ones, 
         --model Qwen/Qwen2.5-0.5B --output_dir runs/sst2/measures
 
 Writes `measures.json`: for every set the cosine between the mean gradient of its rows and that of a K-centers teacher
-set at a learner trained on real rows (the quantity that distillation maximises), the share of rows to which a probe
-gives their label, distinct-2, self-BLEU, and the tokens of a demonstration as `--model` counts them; for every number
-of rows per class the share of copies and near copies of training rows.
+set at a learner trained on real rows, the share of rows to which a probe gives their label, distinct-2, self-BLEU, and
+the tokens of a demonstration as `--model` counts them; for every number of rows per class the share of copies and near
+copies of training rows.
+
+The cosine is a proxy of what distillation maximises, not the same number: all rows weigh the same, there is one
+learner and one teacher set, and gradients are those of the head alone.
 """
 
 import sys

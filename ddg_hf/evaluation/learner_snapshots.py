@@ -1,5 +1,10 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
-"""Gradients of rows at a learner that is trained on real data: what distillation matches, measured for any sets."""
+"""
+Gradients of rows at a learner that is trained on real data: a proxy of what distillation matches, for any sets.
+
+Distillation weighs the rows of each batch, at many learners and teacher sets. Here rows weigh the same, at the states
+of one learner, against one teacher set, in the parameters of the head alone.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -61,18 +66,19 @@ def gradient_cosines(
     seed: int,
 ) -> np.ndarray:
     """
-    Cosine of the mean gradient of each set's rows and that of real rows, by label, in the parameters of the head.
+    Cosine of the mean gradient of each set's rows and that of real rows, by label, in the parameters of the head: a
+    proxy of what distillation maximises, with equal weights, one learner and one teacher set.
 
     Args:
         learner: The classifier; its weights change.
         train: Training rows and their label ids.
         teacher: For each label, the positions of the real rows whose mean gradient is compared with.
-        sets: S sets of pairs (texts, label id), each with rows of every label.
+        sets: S sets of pairs (texts, label id), none of them empty.
         arguments: The learner's training.
         seed: Seed of its head and batches.
 
     Returns:
-        `np.ndarray` of shape `[S]`: means over snapshots and labels.
+        `np.ndarray` of shape `[S]`: means over snapshots and those labels that the set has rows of.
     """
     rows, labels = train
     index = [int(i) for members in teacher for i in members]
@@ -81,7 +87,7 @@ def gradient_cosines(
     flat = [pair for members in sets for pair in members]
     encoded_sets, set_labels = learner.encode([texts for texts, _ in flat]), torch.tensor([y for _, y in flat])
     number = torch.tensor([s for s, members in enumerate(sets) for _ in members])
-    totals_S = np.zeros(len(sets))
+    totals_S, counts_S = np.zeros(len(sets)), np.zeros(len(sets))
     for _ in learner_snapshots(learner, rows, labels, arguments, seed, "gradient_cosine"):
         real = RowGradients(learner, encoded_real, range(len(index)), real_labels)
         synthetic = RowGradients(learner, encoded_sets, range(len(flat)), set_labels)
@@ -89,8 +95,11 @@ def gradient_cosines(
             target = _mean_gradient(real, (real_labels == label).nonzero().flatten())
             for s in range(len(sets)):
                 mine = ((set_labels == label) & (number == s)).nonzero().flatten()
+                if not len(mine):
+                    continue
+                counts_S[s] += 1
                 totals_S[s] += torch.cosine_similarity(_mean_gradient(synthetic, mine), target, dim=0).item()
-    return totals_S / (arguments.snapshots * len(teacher))
+    return totals_S / counts_S
 
 
 def _mean_gradient(gradients: RowGradients, rows: torch.Tensor) -> torch.Tensor:
@@ -102,11 +111,13 @@ def _mean_gradient(gradients: RowGradients, rows: torch.Tensor) -> torch.Tensor:
 class GradientFactors:
     """
     Gradients of N rows in a linear head, as factors: that of row i is the outer product of `residuals_NK[i]`, the
-    probabilities less the label, and `[features_NH[i]; 1]`, the input of the head and the bias.
+    probabilities less the label, and `[features_NH[i]; 1]`, the input of the head and the bias; without the 1 if the
+    head has no bias.
     """
 
     residuals_NK: np.ndarray
     features_NH: np.ndarray
+    bias: bool = True
 
 
 def gradient_factors(
@@ -130,5 +141,6 @@ def gradient_factors(
             features_NH = learner.features(encoded, range(len(rows)))
             residuals_NK = wide(head(features_NH)).softmax(dim=-1).cpu()
         residuals_NK[torch.arange(len(rows)), labels] -= 1
-        found.append(GradientFactors(residuals_NK.numpy(), features_NH.float().cpu().numpy()))
+        features_NH = features_NH.float().cpu().numpy()
+        found.append(GradientFactors(residuals_NK.numpy(), features_NH, head.bias is not None))
     return found

@@ -1,5 +1,10 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
-"""What sets are like: gradient match, labels, variety, length, copies."""
+"""
+What sets are like: gradient match, labels, variety, length, copies.
+
+The gradient match is a proxy of what distillation maximises, not the same number: see
+[`~ddg_hf.evaluation.learner_snapshots`].
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..data.tasks import TaskSpec
+from ..errors import UserError
 from ..models.learner import Learner
 from ..quality.copies import find_copies
 from ..quality.near_copies import find_near_copies
@@ -44,10 +50,17 @@ def measure_sets(
 
     Returns:
         For each number of rows per class: `dpc`; lists with a value for each set, `sets` (their numbers),
-        `gradient_cosine`, `label_consistency`, `distinct_2`, `self_bleu` (of the rows of the whole set) and
-        `tokens_per_demonstration`; and over all sets `rows`, and the shares of rows that are `copies` of a training
-        row and `near_copies` (not counting copies).
+        `gradient_cosine` (over the labels that a set has), `label_consistency`, `distinct_2`, `self_bleu` (of the rows
+        of the whole set) and `tokens_per_demonstration`; and over all sets `rows`, and the shares of rows that are
+        `copies` of a training row and `near_copies` (not counting copies).
+
+    Raises:
+        UserError: a set has no rows.
     """
+    for dpc, members in sets.items():
+        for member in members:
+            if not member.rows:
+                raise UserError(f"set {member.set_id} of dpc_{dpc} has no rows, nothing to measure; remove it")
     every = [member.rows for members in sets.values() for member in members]
     cosines = iter(gradient_cosines(learner, train, teacher, every, snapshots, seed).tolist())
     found = []

@@ -17,6 +17,9 @@ from ddg_hf.evaluation.learner_snapshots import (
 )
 from ddg_hf.evaluation.measures import measure_sets
 from ddg_hf.models.learner import Learner
+from ddg_hf.models.row_gradients import RowGradients
+from ddg_hf.selection.gradient_matching import mean_gradient
+from tests.models.classifiers import make_learner
 
 SPEC = TaskSpec(name="moods", text_columns=("text",), label_names=("bad", "good"))
 TEXTS = [
@@ -27,6 +30,8 @@ ROWS = [(text,) for text in TEXTS]
 LABELS = [0, 0, 0, 0, 1, 1, 1, 1]
 TEACHER = [np.arange(4), np.arange(4, 8)]
 SNAPSHOTS = SnapshotArguments(snapshots=3, snapshot_steps=2, snapshot_batch_size=4, snapshot_learning_rate=1e-3)
+
+ONCE = SnapshotArguments(snapshots=1)
 
 
 def learner(kind="tiny"):
@@ -78,6 +83,27 @@ def test_factors_are_the_gradients_of_a_linear_head():
             assert ours == pytest.approx(head_gradients(checked, [ROWS[i]], [LABELS[i]]).numpy(), abs=1e-5)
 
 
+def test_factors_of_a_head_without_a_bias():
+    """That of GPT-2: its mean gradient has no place for a bias."""
+    (part,) = gradient_factors(make_learner("gpt2", num_labels=2), ROWS, LABELS, ONCE, seed=2)
+    assert not part.bias
+    checked = make_learner("gpt2", num_labels=2)
+    next(learner_snapshots(checked, ROWS, LABELS, ONCE, 2, "gradient_selection"))
+    real = RowGradients(checked, checked.encode(ROWS), range(8), torch.tensor(LABELS))
+    expected = real.gradient(torch.arange(8), torch.full((8,), 1 / 8))
+    assert mean_gradient(part.residuals_NK, part.features_NH, part.bias) == pytest.approx(expected.numpy(), abs=1e-5)
+
+
+def test_a_set_that_lacks_a_label_is_compared_by_those_it_has():
+    whole, half = [(("a clever plot",), 1), (("a dull cast",), 0)], [(("a clever plot",), 1)]
+    found = gradient_cosines(learner(), (ROWS, LABELS), TEACHER, [whole, half], ONCE, seed=5)
+    model = learner()
+    next(learner_snapshots(model, ROWS, LABELS, ONCE, 5, "gradient_cosine"))
+    real, ours = head_gradients(model, ROWS[4:], LABELS[4:]), head_gradients(model, [half[0][0]], [1])
+    assert found[1] == pytest.approx(torch.cosine_similarity(real, ours, dim=0).item(), abs=1e-5)
+    assert found[0] != found[1]
+
+
 def test_a_head_with_layers_has_no_factors():
     with pytest.raises(UserError, match="one linear layer"):
         gradient_factors(learner("tiny-roberta"), ROWS, LABELS, SNAPSHOTS, seed=2)
@@ -107,6 +133,13 @@ def test_measures():
     assert entry["tokens_per_demonstration"] == pytest.approx([5, 8 / 3], abs=1e-6)
     assert entry["distinct_2"][1] == pytest.approx(4 / 5)
     assert len(entry["gradient_cosine"]) == len(entry["self_bleu"]) == 2
+
+
+def test_a_set_without_rows_is_named():
+    sets = {2: [DemonstrationSet(0, ((ROWS[0], 0), (ROWS[4], 1))), DemonstrationSet(7, ())]}
+    arguments = (learner(), TEACHER, Probe(), Tokenizer(), ONCE, 0)
+    with pytest.raises(UserError, match="set 7 of dpc_2 has no rows"):
+        measure_sets(sets, (ROWS, LABELS), SPEC, *arguments)
 
 
 @pytest.mark.parametrize("name", ["snapshots", "snapshot_steps", "snapshot_batch_size", "snapshot_learning_rate"])

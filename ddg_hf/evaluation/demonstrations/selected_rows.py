@@ -22,6 +22,7 @@ from ddg_hf.selection import (
     select_vote_k,
 )
 from ddg_hf.selection.gradient_matching import mean_gradient
+from ddg_hf.selection.random import random_half
 
 KINDS = ("balanced", "k_centers", "herding", "generator_loss", "vote_k", "dpp", "gradient_selection")
 NEED_EMBEDDINGS = ("k_centers", "herding", "vote_k", "dpp")
@@ -41,9 +42,10 @@ class SelectionArguments:
         dpc (`list[int]`, *optional*, defaults to `[5]`): Rows per class; each value becomes a configuration.
         num_sets (`int`, *optional*, defaults to `5`): Number of sets.
         candidates_per_class (`int`, *optional*):
-            Rows of each class to choose from, drawn anew for each set. By default `vote_k` (of large classes) and
-            `gradient_selection` draw half of them, the others choose from all. `herding` and `generator_loss` draw
-            nothing: without this, all their sets are the same, and one is made.
+            Rows of each class to choose from, drawn anew for each set: at most half of the class, so that sets differ,
+            and no fewer than `dpc`. By default `vote_k` (of large classes) and `gradient_selection` draw half of
+            them, the others choose from all. `herding` and `generator_loss` draw nothing: without this, all their
+            sets are the same, and one is made.
     """
 
     demonstrations: str = field(
@@ -52,7 +54,8 @@ class SelectionArguments:
     dpc: list[int] = field(default_factory=lambda: [5], metadata={"help": "Rows per class, one or several values."})
     num_sets: int = field(default=5, metadata={"help": "Number of sets."})
     candidates_per_class: int | None = field(
-        default=None, metadata={"help": "Rows of each class to choose from, drawn anew for each set (default: all)."}
+        default=None,
+        metadata={"help": "Rows of each class to choose from, drawn anew for each set, half at most (default: all)."},
     )
 
     def __post_init__(self):
@@ -108,19 +111,19 @@ def select_real_sets(
                 f"class '{name}' has {len(members)} training rows, fewer than --dpc {max(arguments.dpc)}; lower --dpc"
             )
         for number in range(arguments.draws):
-            pool = _candidates(members, arguments.candidates_per_class, stable_seed("pool", seed, number, label))
+            pool_seed = stable_seed("pool", seed, number, label)
+            draw_seed = stable_seed(arguments.demonstrations, seed, number, label)
             for n, chosen in result.items():
-                draw_seed = stable_seed(arguments.demonstrations, seed, number, label)
+                pool = _candidates(members, n, arguments.candidates_per_class, pool_seed)
                 for i in pool[_choose(arguments.demonstrations, members, pool, n, facts, draw_seed)]:
                     loss = float("nan") if facts.losses_N is None else float(facts.losses_N[i])
                     chosen.append(DistilledRow(rows[i][0], label, number, loss))
     return {n: sorted(chosen, key=lambda row: row.set) for n, chosen in result.items()}
 
 
-def _candidates(members: np.ndarray, size: int | None, seed: int) -> np.ndarray:
-    if size is None or size >= len(members):
-        return members
-    return np.sort(members[select_random(len(members), size, seed)])
+def _candidates(members: np.ndarray, k: int, size: int | None, seed: int) -> np.ndarray:
+    """Those of the rows `members` of a class of which `k` are chosen."""
+    return members if size is None else members[random_half(len(members), k, seed, max_rows=size)]
 
 
 def _choose(kind: str, members: np.ndarray, pool: np.ndarray, k: int, facts: RowFacts, seed: int) -> np.ndarray:
@@ -134,8 +137,10 @@ def _choose(kind: str, members: np.ndarray, pool: np.ndarray, k: int, facts: Row
     if kind == "gradient_selection":
         residuals = [part.residuals_NK for part in facts.gradients]
         features = [part.features_NH for part in facts.gradients]
-        targets = [mean_gradient(r[members], f[members]) for r, f in zip(residuals, features, strict=True)]
-        return select_by_gradient([r[pool] for r in residuals], [f[pool] for f in features], k, targets, seed=own_seed)
+        bias = facts.gradients[0].bias
+        targets = [mean_gradient(r[members], f[members], bias) for r, f in zip(residuals, features, strict=True)]
+        in_pool = [r[pool] for r in residuals], [f[pool] for f in features]
+        return select_by_gradient(*in_pool, k, targets, bias, own_seed)
     embeddings = facts.embeddings_NH[pool]
     if kind == "herding":
         return select_herding(embeddings, k)

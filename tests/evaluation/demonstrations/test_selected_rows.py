@@ -13,6 +13,7 @@ from ddg_hf.evaluation.demonstrations.selected_rows import KINDS, RowFacts, Sele
 from ddg_hf.evaluation.demonstrations.training_rows import draw_sets
 from ddg_hf.evaluation.learner_snapshots import GradientFactors
 from ddg_hf.selection import select_by_gradient, select_random
+from ddg_hf.selection.gradient_matching import mean_gradient
 
 SPEC = TaskSpec(name="colours", text_columns=("text",), label_names=("red", "blue"))
 ROWS = [((f"text {i}",), i % 2) for i in range(60)]
@@ -87,6 +88,45 @@ def test_the_target_of_gradients_is_the_whole_class(facts):
         targets.append(np.concatenate([matrix[:, :-1].ravel(), matrix[:, -1]]))
     chosen = pool[select_by_gradient([r[pool] for r in residuals], [f[pool] for f in features], 3, targets)]
     assert [row.texts for row in rows if row.label == 1] == [ROWS[i][0] for i in chosen]
+
+
+@pytest.mark.parametrize("size", [30, 1000])
+@pytest.mark.parametrize("kind", KINDS)
+def test_sets_differ_also_where_the_candidates_could_be_the_whole_class(facts, kind, size):
+    """Each class has 30 rows."""
+    rows = select(facts, demonstrations=kind, dpc=[4], num_sets=3, candidates_per_class=size)[4]
+    assert {row.set for row in rows} == {0, 1, 2}
+    for label in (0, 1):
+        sets = [frozenset(row.texts for row in rows if (row.set, row.label) == (s, label)) for s in range(3)]
+        assert len(set(sets)) > 1
+
+
+def test_candidates_are_half_of_a_class_but_no_fewer_than_the_rows_to_choose(facts):
+    options = {"demonstrations": "generator_loss", "num_sets": 1, "candidates_per_class": 1000}
+    rows = select(facts, dpc=[4, 20], **options)
+    assert rows[4] == select(facts, dpc=[4], candidates_per_class=15, demonstrations="generator_loss", num_sets=1)[4]
+    members = np.arange(1, 60, 2)
+    drawn = members[select_random(30, 15, stable_seed("pool", 3, 0, 1))]
+    best = sorted(drawn, key=lambda i: facts.losses_N[i])[:4]
+    assert [row.texts for row in rows[4] if row.label == 1] == [ROWS[i][0] for i in best]
+    drawn = members[select_random(30, 20, stable_seed("pool", 3, 0, 1))]
+    assert {row.texts for row in rows[20] if row.label == 1} == {ROWS[i][0] for i in drawn}
+
+
+def test_gradients_of_a_head_without_a_bias():
+    """The features of the rows are alike but for a constant, which only a bias would see."""
+    rng = np.random.default_rng(5)
+    residuals, features = 3 * rng.normal(size=(60, 2)), 0.1 * rng.normal(size=(60, 4))
+    facts = RowFacts(gradients=[GradientFactors(residuals, features, bias=False)])
+    rows = select(facts, demonstrations="gradient_selection", dpc=[3], num_sets=1, candidates_per_class=15)[3]
+    members = np.arange(1, 60, 2)
+    pool = np.sort(members[select_random(30, 15, stable_seed("pool", 3, 0, 1))])
+    choices = {}
+    for bias in (False, True):
+        target = mean_gradient(residuals[members], features[members], bias)
+        choices[bias] = pool[select_by_gradient([residuals[pool]], [features[pool]], 3, [target], bias)].tolist()
+    assert choices[False] != choices[True]
+    assert [row.texts for row in rows if row.label == 1] == [ROWS[i][0] for i in choices[False]]
 
 
 def test_mistakes(facts):
