@@ -162,6 +162,7 @@ def _dots(results: Results) -> Plot:
     def draw():
         height = 0.75 + 0.42 * len(names)
         figure, panels = new_figure(min(9.6, 1.6 + 2.7 * len(measures)), height, columns=len(measures), sharey=True)
+        figure.get_layout_engine().set(w_pad=0.1)
         for axes, measure in zip(panels, measures, strict=True):
             for row in _rows_with(results, measure):
                 value, y = row.accuracies[measure], names.index(row.method)

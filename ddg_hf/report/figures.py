@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # The colours of a light page. Each is used for one thing, so that a variable of the page can replace it.
 INK, MUTED, RULE, SURFACE, NEUTRAL = "#1c2024", "#5b6471", "#d8dde3", "#fffffe", "#6b7280"
 HEAT = "#0062a3"
-SERIES = ("#0063a6", "#c24a0a", "#00755a", "#a0357c", "#7f6000", "#5a4db2", "#3f6b85", "#4a4a4a")
+SERIES = ("#006ab8", "#b93800", "#006e4a", "#a5477d", "#746f2e", "#453186", "#1b4d5f", "#632b2e")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 _VARIABLES = {
     INK: "ink",

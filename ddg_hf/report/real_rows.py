@@ -4,7 +4,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..data.loading import fingerprint, load_data
 from ..data.rows import rows_and_labels
@@ -14,7 +14,23 @@ from ..quality.real_rows import read_real_rows
 from .collect import Run
 from .values import mapping, number, without_paths
 
+_MOST_VALIDATION = 500
 _DATA = ("task", "data_dir", "dataset", "text_columns", "label_column", "label_names")
+
+
+class RealRows(NamedTuple):
+    """
+    Real rows of a task.
+
+    Attributes:
+        train: The training rows.
+        validation: Some of the validation rows, none if there are none.
+        note: What a reader has to know about them, mostly nothing.
+    """
+
+    train: list[tuple[str, ...]]
+    validation: list[tuple[str, ...]]
+    note: str
 
 
 @dataclass
@@ -33,17 +49,16 @@ class TrainingRows:
     train: str | None = None
     _loaded: dict[str, Any] = field(default_factory=dict)
 
-    def of(self, run: Run, study_arguments: Mapping[str, Any]) -> tuple[list[tuple[str, ...]], str]:
+    def of(self, run: Run, study_arguments: Mapping[str, Any]) -> RealRows:
         """
-        Returns the training rows of a directory of distilled sets, and what a reader has to know about them (mostly
-        nothing).
+        Returns the real rows of a directory of distilled sets.
 
         Raises:
             UserError: they cannot be loaded, or are of other columns.
         """
         spec = run.sets.spec
         if self.train is not None:
-            return self._once(self.train, lambda: read_real_rows(self.train, spec, False)[0]), ""
+            return RealRows(self._once(self.train, lambda: read_real_rows(self.train, spec, False)[0]), [], "")
         source = self._source(run, study_arguments)
         if not source.get("task") and not source.get("dataset"):
             raise UserError("it is not recorded which data the sets were made from")
@@ -53,7 +68,9 @@ class TrainingRows:
             raise UserError(f"the text columns of '{theirs.name}' are not those of the sets")
         recorded = mapping(run.metadata.get("data_fingerprint")).get("train")
         differ = recorded is not None and recorded != found
-        return rows(spec), "These are not the very training rows that the run recorded." if differ else ""
+        note = "These are not the very training rows that the run recorded." if differ else ""
+        validation = rows(spec, "validation")
+        return RealRows(rows(spec, "train"), validation[:: -(-len(validation) // _MOST_VALIDATION)], note)
 
     def _source(self, run: Run, study_arguments: Mapping[str, Any]) -> dict[str, Any]:
         recorded = {key: study_arguments.get(key) for key in _DATA if study_arguments.get(key) is not None}
@@ -74,8 +91,8 @@ class TrainingRows:
                 raise
             raise UserError(f"the recorded data cannot be loaded: {error}") from error
 
-        def rows(wanted: TaskSpec) -> list[tuple[str, ...]]:
-            return rows_and_labels(dataset["train"], wanted)[0]
+        def rows(wanted: TaskSpec, split: str) -> list[tuple[str, ...]]:
+            return rows_and_labels(dataset[split], wanted)[0]
 
         return spec, rows, fingerprint(dataset["train"])
 

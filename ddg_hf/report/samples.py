@@ -33,11 +33,14 @@ class Samples:
         rows: Each with `method`, `dpc`, `set`, `label`, `loss`, `text`, `similarity` and `nearest`.
         total: How many there are; more than `rows` if these were cut.
         notes: What a reader has to know.
+        expected: Share of validation rows that are as similar to a training row as a near copy: what is to be expected
+            of texts that are no copies; None if there are no validation rows.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     total: int = 0
     notes: list[str] = field(default_factory=list)
+    expected: float | None = None
 
     @property
     def compared(self) -> list[dict[str, Any]]:
@@ -65,7 +68,7 @@ def samples_of(contents: Contents, training: TrainingRows) -> Samples:
         result.total += len(rows)
         rows.sort(key=lambda row: row["set"])
         rows = rows[: max(1, MOST_ROWS // len(directories))]
-        note = _add_nearest(rows, run, training, arguments)
+        note = _add_nearest(result, rows, run, training, arguments)
         if note and note not in result.notes:
             result.notes.append(note)
         rows.sort(key=lambda row: (row["dpc"], row["set"], row["label"]))
@@ -116,18 +119,21 @@ def _title(contents: Contents, run: Run) -> str:
     return f"{title}, seed {cell.seed}" if len(alike) > 1 else title
 
 
-def _add_nearest(rows: list[dict], run: Run, training: TrainingRows, arguments: Mapping[str, Any]) -> str:
+def _add_nearest(samples: Samples, rows: list[dict], run: Run, training: TrainingRows, arguments) -> str:
     """Adds the nearest training row to each row; returns what a reader has to know about that."""
     try:
-        real, note = training.of(run, arguments)
+        real = training.of(run, arguments)
     except UserError as error:
         return why_not(error)
-    logger.info("%s: %d rows, nearest of %d training rows", run.name, len(rows), len(real))
-    real_texts = [_BETWEEN.join(row) for row in real]
-    for row, found in zip(rows, nearest_rows([row["text"] for row in rows], real_texts), strict=True):
+    logger.info("%s: %d rows, nearest of %d training rows", run.name, len(rows), len(real.train))
+    train = [_BETWEEN.join(row) for row in real.train]
+    for row, found in zip(rows, nearest_rows([row["text"] for row in rows], train), strict=True):
         row["similarity"] = round(found.similarity, 3)
-        row["nearest"] = real_texts[found.real_row] if found.real_row >= 0 else ""
-    return note
+        row["nearest"] = train[found.real_row] if found.real_row >= 0 else ""
+    if samples.expected is None and real.validation:
+        found = nearest_rows([_BETWEEN.join(row) for row in real.validation], train)
+        samples.expected = sum(one.similarity > NEAR_COPY for one in found) / len(found)
+    return real.note
 
 
 def samples_table(samples: Samples) -> Table:

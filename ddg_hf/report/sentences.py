@@ -136,14 +136,13 @@ def _copies(samples: Samples) -> list[str]:
     if not compared_rows:
         return []
     near = samples.near_copies
-    if not near:
-        return [f"None of {compared_rows:,} rows of the sets is nearly a training row (similarity above 0.9)."]
-    share = 100 * near / compared_rows
+    share = f" ({100 * near / compared_rows:.1f} %)" if near else ""
+    found = f"{near:,} of {compared_rows:,} rows of the sets{share}"
     verb = "is" if near == 1 else "are"
-    return [
-        f"{near:,} of {compared_rows:,} rows of the sets ({share:.1f} %) {verb} nearly a training row (similarity "
-        "above 0.9): look at them before you publish the sets."
-    ]
+    beside = ""
+    if samples.expected is not None:
+        beside = f"; of real validation rows {100 * samples.expected:.1f} % are"
+    return [f"{found} {verb} nearly a training row (similarity above 0.9){beside}."]
 
 
 def _missing(contents: Contents) -> list[str]:

@@ -40,7 +40,7 @@ def test_rows_of_the_training_file(tmp_path):
     train = tmp_path / "train.csv"
     train.write_text("text\n" + "\n".join(f'"{row}"' for row in REAL) + "\n", encoding="utf-8")
     found = samples_of(collect(tmp_path / "sets"), TrainingRows(train=str(train)))
-    assert found.notes == [] and found.total == 2
+    assert found.notes == [] and found.total == 2 and found.expected is None
     first, second = sorted(found.rows, key=lambda row: -row["similarity"])
     assert (first["text"], first["nearest"]) == ("a gripping story told with wit", REAL[1])
     assert (first["label"], first["set"], first["dpc"], first["loss"]) == ("positive", 0, 1, 1.25)
@@ -63,7 +63,7 @@ def test_training_rows_of_another_task_do_not_count(tmp_path):
 def test_the_recorded_task_is_loaded_and_other_data_is_said(tmp_path):
     builders.sets(tmp_path / "sets", builders.texts(4))  # its record names the embedded task
     found = samples_of(collect(tmp_path / "sets"), TrainingRows())
-    assert len(found.compared) == 4 and found.notes == []
+    assert len(found.compared) == 4 and found.notes == [] and 0 <= found.expected < 1
     builders.record(tmp_path / "sets", "generate", data_fingerprint={"train": "0" * 64})
     assert "not the very training rows" in samples_of(collect(tmp_path / "sets"), TrainingRows()).notes[0]
 
