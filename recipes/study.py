@@ -17,12 +17,24 @@ figures and tables of it in `figures/`: PNG, SVG, CSV, Markdown and LaTeX.
 Exit code 1: some commands failed; the others are done, and the same command line tries them again.
 """
 
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 from ddg_hf.configs import DataArguments, RecipeParser, RunArguments
 from ddg_hf.errors import UserError
 from ddg_hf.study.config import StudyArguments
+
+
+def stop_like_an_interrupt() -> None:
+    """Makes a scheduler's request to end like Ctrl-C: the results of what is done are written."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, interrupt)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         result(summary | {"plan": display.plan(), "rows": results and results["rows"]})
         return 0
     study.prepare()
+    stop_like_an_interrupt()
     try:
         with display:
             failed = study.run(display.on_change)

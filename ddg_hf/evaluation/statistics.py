@@ -335,6 +335,28 @@ def paired_permutation_test(
     return (as_far + 1) / (num_permutations + 1)
 
 
+def paired_permutation_tests(
+    differences_PQ: np.ndarray | Sequence[Sequence[float]], num_permutations: int = 10_000, seed: int = 0
+) -> list[float]:
+    """
+    [`paired_permutation_test`] of P pairs on the same random sign patterns, which are drawn once.
+
+    Args:
+        differences_PQ: Difference of each pair for each query.
+        num_permutations: Number of random sign patterns. No pair is decided by all patterns, however few there are.
+        seed: Seed of the patterns.
+    """
+    differences_PQ = _matrix(differences_PQ, "differences_PQ")
+    thresholds_P = np.abs(differences_PQ.sum(axis=1)) - 1e-9 * np.abs(differences_PQ).sum(axis=1)
+    rng, as_far_P = np.random.default_rng(seed), np.zeros(len(differences_PQ))
+    chunk = max(1, _CHUNK_SIZE // differences_PQ.shape[1])
+    for start in range(0, num_permutations, chunk):
+        size = (min(chunk, num_permutations - start), differences_PQ.shape[1])
+        signs_RQ = 1.0 - 2.0 * rng.integers(2, size=size, dtype=np.int8)
+        as_far_P += (np.abs(signs_RQ @ differences_PQ.T) >= thresholds_P).sum(axis=0)
+    return ((as_far_P + 1) / (num_permutations + 1)).tolist()
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """
     Returns p-values adjusted for their number, in the order given: the chance of a false finding among all of them

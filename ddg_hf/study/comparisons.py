@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import UserError
 from ..evaluation.planning import difference_components, required_sizes
-from ..evaluation.statistics import holm, mean_ranks, paired_differences, paired_permutation_test
+from ..evaluation.statistics import holm, mean_ranks, paired_differences, paired_permutation_tests
 
 POINTS = (0.01, 0.03, 0.05)
 """Differences for which the size of a study is computed."""
@@ -27,10 +28,12 @@ class Side:
     Attributes:
         correct_SQ: Share of right answers of each set to each query.
         seeds_S: Number of the training seed that each set comes from.
+        queries_Q: Row numbers of the queries in their split.
     """
 
     correct_SQ: np.ndarray
     seeds_S: np.ndarray
+    queries_Q: np.ndarray
 
     @property
     def clusters(self) -> np.ndarray | None:
@@ -46,15 +49,23 @@ def compare_sides(sides: Mapping[str, Side]) -> list[dict[str, Any]]:
         For each pair, the later method first: `a`, `b`, `difference` (a - b, with a 95 % interval of the crossed
         bootstrap over training seeds, sets and queries), `p_value` (two-sided, of the paired permutation test over
         queries) and `p_holm`, adjusted for the number of pairs.
+
+    Raises:
+        UserError: two methods were tested on different queries.
     """
+    for name, side in sides.items():
+        first = next(iter(sides))
+        if not np.array_equal(side.queries_Q, sides[first].queries_Q):
+            raise UserError(f"'{first}' and '{name}' were tested on different queries; run one of them again")
     names, members = list(sides), list(sides.values())
     pairs = [(a, b) for b, a in combinations(range(len(names)), 2)]
     intervals = paired_differences([side.correct_SQ for side in members], pairs, [side.clusters for side in members])
     means_MQ = [side.correct_SQ.mean(axis=0) for side in members]
-    rows = []
-    for (a, b), difference in zip(pairs, intervals, strict=True):
-        p_value = paired_permutation_test(means_MQ[a] - means_MQ[b])
-        rows.append({"a": names[a], "b": names[b], "difference": difference.as_dict(), "p_value": p_value})
+    p_values = paired_permutation_tests([means_MQ[a] - means_MQ[b] for a, b in pairs]) if pairs else []
+    rows = [
+        {"a": names[a], "b": names[b], "difference": difference.as_dict(), "p_value": p_value}
+        for (a, b), difference, p_value in zip(pairs, intervals, p_values, strict=True)
+    ]
     for row, adjusted in zip(rows, holm([row["p_value"] for row in rows]) if rows else [], strict=True):
         row["p_holm"] = adjusted
     return rows
@@ -82,7 +93,8 @@ def rank_table(accuracies: Mapping[str, Mapping[int, float]]) -> list[dict[str, 
 def sizes_needed(sides: tuple[Side, Side] | None) -> list[dict[str, Any]]:
     """
     How many sets of each method and queries a difference of 1, 3 and 5 points needs to be found with 80 % power, by
-    the spread that a pair of methods shows.
+    the spread that a pair of methods shows. It is about more sets of the generators that there are: how much training
+    seeds differ is counted as a difference of sets.
 
     Returns:
         For each difference its `points`; `num_sets` and `num_queries`, together with the fewest answers;

@@ -9,6 +9,7 @@ from ..errors import UserError, closest
 from .methods import Method, method_named
 
 STAGES = ("pretrain", "distill", "generate", "select", "rerank", "measure", "evaluate-icl", "evaluate-learner")
+_SECRETS = ("api_key", "hub_token", "k")
 _DEFAULT_METHODS = ("zero_shot", "balanced", "k_centers", "lm_only", "dilm", "ddg")
 
 
@@ -122,13 +123,10 @@ class StudyArguments:
         for name in ("test_number", "learner_test_number", "learner_sets"):
             if getattr(self, name) is not None:
                 _check_count(f"--{name}", getattr(self, name))
-        for name in ("set_counts", "seed_counts"):
-            for method, count in getattr(self, name).items():
-                if method not in self.methods:
-                    raise UserError(f"--{name}: '{method}' is not one of the methods.{closest(method, self.methods)}")
-                _check_count(f"--{name}: {method}", count)
-        if not self.dpc or min(self.dpc) < 1:
-            raise UserError(f"--dpc must be one or more positive numbers, got {self.dpc}")
+        for name in ("dpc", "learner_dpc"):
+            values = getattr(self, name)
+            if values is not None and (not values or min(values) < 1 or len(set(values)) < len(values)):
+                raise UserError(f"--{name} must be one or more different positive numbers, got {values}")
         if len(set(self.methods)) < len(self.methods) or not self.methods:
             raise UserError(f"--methods must be one or more different names, got {', '.join(self.methods)}")
         unknown = sorted(set(self.learner_dpc or ()) - set(self.dpc))
@@ -139,12 +137,40 @@ class StudyArguments:
                 raise UserError(f"--options: no command '{stage}'.{closest(stage, STAGES)}")
             if not isinstance(given, dict):
                 raise UserError(f"--options: {stage} must be a mapping of options to values")
+            for option in given:
+                if option in _SECRETS:  # it would be in the plan, in logs and on the command lines
+                    raise UserError(f"--options: {stage}: {option} does not belong into a study; use the environment")
         self.chosen = [method_named(name, self.given) for name in self.methods]
+        self._check_counts()
+        distill = self.options.get("distill", {})
+        if self.split == "validation" and distill.get("validation_sets") and distill.get("load_best_model_at_end"):
+            raise UserError(
+                "distill chooses its checkpoint by validation rows, which cannot be test rows as well; pass --split "
+                "test"
+            )
         if self.split == "validation" and any(method.reranked for method in self.chosen):
             raise UserError(
                 "'+likelihood' chooses sets by the labels of validation rows, which cannot be test rows as well; pass "
                 "--split test"
             )
+
+    def _check_counts(self) -> None:
+        """Raises `UserError` if a number of sets or seeds has no effect. Methods that are left out may have one."""
+        for name in ("set_counts", "seed_counts"):
+            for method, count in getattr(self, name).items():
+                _check_count(f"--{name}: {method}", count)
+                known = method_named(method, self.given)
+                if name == "seed_counts" and not known.is_seeded:
+                    raise UserError(f"--seed_counts: nothing is trained for '{method}'; leave it out")
+                if name == "set_counts" and known.kind in ("none", "retrieved"):
+                    raise UserError(f"--set_counts: '{method}' has no sets to count; leave it out")
+
+    def number(self, stage: str, option: str, default: float) -> float:
+        """A number among the options of a command. Raises `UserError` if it is none."""
+        value = self.options.get(stage, {}).get(option, default)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise UserError(f"--options: {stage}: {option} must be a number, got {value!r}")
+        return value
 
     def sets_of(self, method: Method) -> int:
         """Number of sets of a method, for each training seed."""

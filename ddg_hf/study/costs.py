@@ -35,21 +35,25 @@ def estimates(
 
 def _estimate(cell: Cell, done: Sequence[Cell], states: Mapping[str, CellState], rates: Mapping[str, float]):
     alike = [other for other in done if other.stage == cell.stage]
-    alike = [other for other in alike if other.dpc == cell.dpc] or alike
+    same = [other for other in alike if other.dpc == cell.dpc]
     if not cell.work:
-        seconds = [states[other.name].seconds for other in alike]
+        seconds = [states[other.name].seconds for other in same or alike]
         return sum(seconds) / len(seconds) if seconds else None
     total = 0.0
     for unit, count in cell.work.items():
-        measured = [other for other in alike if other.work.get(unit)]
-        if measured:
-            rate = sum(states[o.name].seconds for o in measured) / sum(o.work[unit] for o in measured)
-        elif unit in rates:
-            rate = rates[unit]
-        else:
+        rate = _rate(unit, same, states) or rates.get(unit) or _rate(unit, alike, states)
+        if rate is None:
             return None
         total += rate * count
     return total
+
+
+def _rate(unit: str, cells: Sequence[Cell], states: Mapping[str, CellState]) -> float | None:
+    """Seconds that finished cells took for a unit of work."""
+    measured = [cell for cell in cells if cell.work.get(unit)]
+    if not measured:
+        return None
+    return sum(states[cell.name].seconds for cell in measured) / sum(cell.work[unit] for cell in measured)
 
 
 def cost_of(
@@ -61,13 +65,13 @@ def cost_of(
     """
     What led to the evaluations of a method, each a mean over its training seeds: `train_seconds` (the generator),
     `generate_seconds` (all its sets, with those that were not kept), `evaluate_seconds`; the greatest
-    `peak_memory_mb`; and `flops` of training, making the sets and evaluating them, as [`stage_flops`] estimates them
-    (`None` where the tokens of a text were not measured).
+    `peak_memory_mb`; and `flops` of training, sampling, choosing by likelihood and evaluating, as [`stage_flops`]
+    estimates them (`None` where a part is not known: a model whose size is not, texts whose tokens were not measured).
     """
     by_name = {cell.name: cell for cell in directory.cells}
     parts: dict[str, float] = {}
     memory: list[float] = []
-    flops = 0.0
+    flops: list[float | None] = []
     for cell in evaluations:
         for needed in _chain(cell, by_name):
             state = states[needed.name]
@@ -75,10 +79,11 @@ def cost_of(
             parts[kind] = parts.get(kind, 0.0) + (state.seconds or 0.0)
             if state.peak_memory_mb is not None:
                 memory.append(state.peak_memory_mb)
-            flops += _flops_of(needed, directory, text_tokens) if text_tokens else 0.0
+            flops.append(_flops_of(needed, directory, text_tokens) if text_tokens else None)
     number = max(1, len(evaluations))
     seconds = {f"{kind}_seconds": parts[kind] / number if kind in parts else None for kind in _KINDS}
-    return seconds | {"peak_memory_mb": max(memory, default=None), "flops": flops / number or None}
+    total = sum(flops) / number if flops and None not in flops else None
+    return seconds | {"peak_memory_mb": max(memory, default=None), "flops": total}
 
 
 _KINDS = ("train", "generate", "evaluate")
@@ -92,24 +97,29 @@ def _chain(cell: Cell, by_name: Mapping[str, Cell]) -> list[Cell]:
     return list(found.values())
 
 
-def _flops_of(cell: Cell, directory: StudyDirectory, text_tokens: float) -> float:
-    """Estimate for a finished cell; 0 for commands that cost little beside the others."""
+def _flops_of(cell: Cell, directory: StudyDirectory, text_tokens: float) -> float | None:
+    """Estimate for a finished cell; 0 for `select`, which costs little beside the others; `None` if not known."""
+    if cell.stage == "select":
+        return 0.0
     output = directory.output(cell.name)
     record = read_json(output / METADATA_FILE)
-    arguments, sampling = record.get("arguments", {}), record.get("sampling", {})
+    arguments = record.get("arguments", {})
+    generator = arguments.get("generator")
+    if "generator" in cell.inputs:  # the study may have moved
+        generator = directory.output(cell.inputs["generator"])
     facts: dict[str, float | None] = {
-        "generator": non_embedding_parameters(arguments.get("generator")),
+        "generator": non_embedding_parameters(generator and str(generator)),
         "learner": non_embedding_parameters(arguments.get("learner"), classifier=True),
         "model": non_embedding_parameters(arguments.get("model")),
-        "sampled": sampling.get("sampled"),
+        "sampled": record.get("sampling", {}).get("sampled"),
+        "queries": record.get("scored_queries"),
     }
     num_labels = 0
     if cell.stage == "evaluate-icl":
-        results = read_json(output / "results.json")
-        runs = results["runs"]
+        runs = read_json(output / "results.json")["runs"]
         facts |= {"prefix_tokens": sum(run["prefix_tokens"] for run in runs)}
         facts |= {"queries": sum(run["num_queries"] for run in runs)}
     elif cell.stage == "distill":
         num_labels = len(read_json(output / "generator_format.json")["label_names"])
     known = {name: value for name, value in facts.items() if value is not None}
-    return stage_flops(cell.stage, arguments, num_labels, text_tokens, known) or 0.0
+    return stage_flops(cell.stage, arguments, num_labels, text_tokens, known)

@@ -37,6 +37,8 @@ def stage_flops(
         if stage == "generate":
             # Sampled token by token, then read once for the loss.
             return 2 * FORWARD * facts["generator"] * facts["sampled"] * text_tokens
+        if stage == "rerank":  # without its prefixes, one for each set
+            return FORWARD * facts["model"] * facts["queries"] * text_tokens
         if stage == "evaluate-icl":
             tokens = facts["prefix_tokens"] + facts["queries"] * text_tokens
             return FORWARD * facts["model"] * tokens

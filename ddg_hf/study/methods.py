@@ -1,6 +1,7 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """The methods that a study compares."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -41,6 +42,11 @@ class Method:
         return self.name.removesuffix(RERANKED)
 
     @property
+    def makes_sets(self) -> bool:
+        """Whether the study writes its sets. The evaluations draw those of `random`, which may miss a class."""
+        return self.kind in ("real", "generated") and self.name != "random"
+
+    @property
     def is_seeded(self) -> bool:
         """Whether there is a generator to train, so that the training seed matters."""
         return bool(self.trained)
@@ -79,7 +85,7 @@ _METHODS = (
 )
 METHODS = {method.name: method for method in _METHODS}
 """By name, in the order of tables."""
-_RERANKABLE = ("real", "generated")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def method_named(name: str, given: Mapping[str, str]) -> Method:
@@ -94,9 +100,14 @@ def method_named(name: str, given: Mapping[str, str]) -> Method:
         UserError: there is no such method.
     """
     if name in given:
+        if not _NAME.fullmatch(name) or name in METHODS or not isinstance(given[name], str):
+            raise UserError(
+                f"--given: '{name}' must be a name of letters, digits, '.', '_' and '-' that is not one of the "
+                "methods, with a directory or Hub id"
+            )
         return Method(name, name.replace("_", " "), "sets that were made elsewhere", "given", directory=given[name])
     base = METHODS.get(name.removesuffix(RERANKED))
-    rerankable = base is not None and base.kind in _RERANKABLE and base.name != "random"
+    rerankable = base is not None and base.makes_sets
     if base is None or (name.endswith(RERANKED) and not rerankable):
         known = [*METHODS, *given]
         raise UserError(

@@ -4,6 +4,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +14,15 @@ from ..configs import DataArguments
 from ..errors import UserError
 from .config import StudyArguments
 from .methods import Method
+from .sources import GivenSets, content_fingerprint
 
 # Kinds of `select` that are the same for all sets unless each has candidates of its own.
 _DETERMINISTIC = ("herding", "generator_loss")
+# Options that say where something is, not what: its content is compared.
+_MODELS = ("generator", "learner", "model")
+_PLACES = (*_MODELS, "data_dir", "distilled")
+# Candidates of a method with `+likelihood` are not the sets of the method without it.
+_CANDIDATE_SEED = 100_000
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,10 @@ class Cell:
         method: The method that it belongs to, or `None` if several need it.
         seed: Number of the training seed, 0 for the first one; `None` if nothing is trained.
         dpc: Demonstrations per class, where it is about one number only.
+        covers: Numbers of demonstrations per class that its output is to have, where these do not depend on one
+            another: an output that has more is as good.
         work: What it does, by unit of `rates` (`query`, `pretrain_step`, ...), as far as that is known before.
+        content: Fingerprints of models and sets that are no output of the study, by option.
     """
 
     name: str
@@ -41,16 +51,26 @@ class Cell:
     method: str | None = None
     seed: int | None = None
     dpc: int | None = None
+    covers: tuple[int, ...] = ()
     work: Mapping[str, int] = field(default_factory=dict)
+    content: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def needs(self) -> tuple[str, ...]:
         """Names of the cells that must be done before."""
         return tuple(self.inputs.values())
 
-    def arguments(self, directory_of: Callable[[str], Path]) -> list[str]:
-        """Its command line, without the name of the command; `directory_of` says where the output of a cell is."""
+    def arguments(self, directory_of: Callable[[str], Path], covers: Sequence[int] = ()) -> list[str]:
+        """
+        Its command line, without the name of the command.
+
+        Args:
+            directory_of: Says where the output of a cell is.
+            covers: More numbers of demonstrations per class that the output is to have.
+        """
         options = dict(self.options) | {name: str(directory_of(cell)) for name, cell in self.inputs.items()}
+        if self.covers:
+            options["dpc"] = sorted({*self.covers, *covers})
         return to_flags(options | {"output_dir": str(directory_of(self.name))})
 
 
@@ -71,12 +91,16 @@ def to_flags(options: Mapping[str, Any]) -> list[str]:
 
 def fingerprints(cells: Sequence[Cell]) -> dict[str, str]:
     """
-    SHA-256 of what the output of each cell depends on, by name: its command and options, and those of the cells that
-    it needs. Not where the study is.
+    SHA-256 of what the output of each cell depends on, by name: its command and options, the content of models and
+    given sets, and the cells that it needs. Neither where things are, nor the numbers in `covers`.
     """
     found: dict[str, str] = {}
     for cell in cells:
-        content = [cell.stage, dict(cell.options), {name: found[needed] for name, needed in cell.inputs.items()}]
+        options = {name: value for name, value in cell.options.items() if name not in _PLACES and value is not None}
+        if cell.covers:
+            options.pop("dpc", None)
+        needed = {name: found[other] for name, other in cell.inputs.items()}
+        content = [cell.stage, options, dict(cell.content), needed]
         found[cell.name] = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
     return found
 
@@ -85,7 +109,7 @@ def make_plan(
     arguments: StudyArguments,
     data: DataArguments,
     seed: int,
-    offered: Callable[[str], Sequence[int]],
+    offered: Callable[[str], GivenSets],
 ) -> list[Cell]:
     """
     Returns the cells of a study, every cell after those that it needs.
@@ -94,11 +118,11 @@ def make_plan(
         arguments: What is compared.
         data: The task.
         seed: Seed of the study. Training seed s is `seed + s`; the queries depend on `seed` alone.
-        offered: Which numbers of rows per class sets that were made elsewhere have, by their source.
+        offered: What there is of sets that were made elsewhere, by their source.
 
     Raises:
-        UserError: no generator is named for methods that need one, or given sets have none of the numbers of rows per
-            class.
+        UserError: no generator is named for methods that need one, given sets have none of the numbers of rows per
+            class, or an option of a command is one that the study sets.
     """
     if arguments.generator is None and any(method.trained for method in arguments.chosen):
         raise UserError("--generator is missing: name the language model that becomes the generator, or 'tiny'")
@@ -109,34 +133,44 @@ class _Planner:
     """Makes the cells in the order in which they are best run: what is cheap and what many need comes first."""
 
     def __init__(self, arguments: StudyArguments, data: DataArguments, seed: int, offered):
-        self.args, self.seed, self.offered = arguments, seed, offered
+        self.args, self.seed = arguments, seed
         given = {name: value for name, value in dataclasses.asdict(data).items() if value is not None}
         for name in ("text_columns", "label_names"):
             if name in given:
                 given[name] = ",".join(given[name])
         # All seeds are to have the same validation rows.
         self.data = given | {"split_seed": given.get("split_seed", seed)}
+        self.given = {method.name: offered(method.directory) for method in arguments.chosen if method.kind == "given"}
+        self.labels = _labels([arguments.learner, *(arguments.unseen_learners or ())])
         self.found: dict[str, Cell] = {}
 
     def cells(self) -> list[Cell]:
         for method in self.args.chosen:
-            self._sets_of(method)
-        sets = [cell for cell in self.found.values() if cell.stage in ("generate", "select", "rerank")]
+            if method.makes_sets:
+                for s in range(self.args.seeds_of(method)):
+                    self._sets(method, s)
         for method in self.args.chosen:
             for s in range(self.args.seeds_of(method)):
                 self._measure(method, s)
         for n in self.args.dpc:
             for method in self.args.chosen:
                 self._in_context(method, n)
-        for learner in (self.args.learner, *(self.args.unseen_learners or ())):
+        for learner in self.labels:
             for method in self.args.chosen:
                 self._as_training_data(method, learner)
-        assert all(self.found[needed] for cell in sets for needed in cell.needs), "a cell needs what is not there"
         return list(self.found.values())
 
     def _add(self, name: str, stage: str, options: Mapping[str, Any], **more: Any) -> str:
-        options = self.data | dict(options) | self.args.options.get(stage, {})
-        self.found.setdefault(name, Cell(name, stage, options, **more))
+        own = self.args.options.get(stage, {})
+        fixed = {**self.data, **options, **more.get("inputs", {}), "output_dir": None, "overwrite": None}
+        for option in own:
+            if option in fixed:
+                raise UserError(f"--options: {stage}: '{option}' is set by the study; leave it out")
+        options = self.data | dict(options) | own
+        content = {
+            option: content_fingerprint(options[option]) for option in _MODELS if isinstance(options.get(option), str)
+        }
+        self.found.setdefault(name, Cell(name, stage, options, content=content | more.pop("content", {}), **more))
         return name
 
     # ---- generators ----
@@ -148,13 +182,8 @@ class _Planner:
             model = {"generator_config": "tiny"}
         else:
             model = {"generator": self.args.generator}
-        pretrained = self._add(
-            f"pretrain/seed_{s}",
-            "pretrain",
-            common | model,
-            seed=s,
-            work={"pretrain_step": self.args.options.get("pretrain", {}).get("max_steps", 80_000)},
-        )
+        work = {"pretrain_step": self.args.number("pretrain", "max_steps", 80_000)}
+        pretrained = self._add(f"pretrain/seed_{s}", "pretrain", common | model, seed=s, work=work)
         if method.trained == "pretrain":
             return pretrained
         return self._add(
@@ -163,7 +192,7 @@ class _Planner:
             common | {"student": method.trained},
             inputs={"generator": pretrained},
             seed=s,
-            work={"distill_step": self.args.options.get("distill", {}).get("max_steps", 20_000)},
+            work={"distill_step": self.args.number("distill", "max_steps", 20_000)},
         )
 
     # ---- sets ----
@@ -171,68 +200,79 @@ class _Planner:
     def _where(self, method: Method, s: int) -> str:
         return f"{method.name}/seed_{s}" if method.is_seeded else method.name
 
-    def _sets_of(self, method: Method) -> None:
-        if method.kind in ("real", "generated") and method.name != "random":
-            for s in range(self.args.seeds_of(method)):
-                self._sets(method, s)
-
     def _sets(self, method: Method, s: int) -> str:
         """Name of the cell that makes the sets of a method with training seed `s`."""
         name, number = f"sets/{self._where(method, s)}", self.args.sets_of(method)
-        if method.reranked:
-            candidates = number * self.args.likelihood_candidates
-            made = self._draw(method, s, name.replace("sets/", "candidates/", 1), candidates)
-            options = {
-                "model": self.args.model,
-                "candidates": self.args.likelihood_candidates,
-                "test_number": self.args.likelihood_queries,
-                "split": "validation",
-                "seed": self.seed,
-            }
-            work = {"query": candidates * len(self.args.dpc) * self.args.likelihood_queries}
-            inputs = {"distilled": made}
-            return self._add(name, "rerank", options, inputs=inputs, method=method.name, seed=s, work=work)
-        return self._draw(method, s, name, number)
+        if not method.reranked:
+            return self._draw(method, s, name, number, self.seed + s)
+        candidates = number * self.args.likelihood_candidates
+        seed = self.seed + s + _CANDIDATE_SEED
+        made = self._draw(method, s, name.replace("sets/", "candidates/", 1), candidates, seed)
+        # The prompts are those of the evaluation; how answers are read is not its affair.
+        prompts = {key: value for key, value in self.args.options.get("evaluate-icl", {}).items() if key != "scoring"}
+        options = prompts | {
+            "model": self.args.model,
+            "candidates": self.args.likelihood_candidates,
+            "test_number": self.args.likelihood_queries,
+            "split": "validation",
+            "seed": self.seed,
+        }
+        more = {"method": method.name, "seed": s, "covers": tuple(self.args.dpc), "inputs": {"distilled": made}}
+        more["work"] = {"query": candidates * len(self.args.dpc) * self.args.likelihood_queries}
+        return self._add(name, "rerank", options, **more)
 
-    def _draw(self, method: Method, s: int, name: str, number: int) -> str:
+    def _draw(self, method: Method, s: int, name: str, number: int, seed: int) -> str:
         options: dict[str, Any] = {"dpc": self.args.dpc, "num_sets": number, "learner": self.args.learner}
-        options["seed"] = self.seed + s
-        base = method.base
+        options["seed"] = seed
+        more: dict[str, Any] = {"method": method.name, "seed": s, "covers": tuple(self.args.dpc)}
+        if method.trained:
+            more["inputs"] = {"generator": self._trained(method, s)}
         if method.kind == "real":
-            options["demonstrations"] = base
-            if base in _DETERMINISTIC:
+            options["demonstrations"] = method.base
+            if method.base in _DETERMINISTIC:
                 options["candidates_per_class"] = self.args.candidates_per_class
-            inputs = {"generator": self._trained(method, s)} if method.trained else {}
-            return self._add(name, "select", options, inputs=inputs, method=method.name, seed=s)
-        texts = number * max(self.args.dpc) * int(self.args.options.get("generate", {}).get("over_sample_ratio", 100))
-        work = {"text_per_class": texts}
-        if base == "self_generated":
+            return self._add(name, "select", options, **more)
+        if method.base == "self_generated":
             options |= {"generator": self.args.model, "self_generated": True}
-            return self._add(name, "generate", options, method=method.name, seed=s, work=work)
-        inputs = {"generator": self._trained(method, s)}
-        return self._add(name, "generate", options, inputs=inputs, method=method.name, seed=s, work=work)
+        ratio = self.args.number("generate", "over_sample_ratio", 100)
+        more["work"] = {"text_per_class": int(number * max(self.args.dpc) * ratio)}
+        return self._add(name, "generate", options, **more)
 
     # ---- measurements ----
 
-    def _source(self, method: Method, s: int, numbers: Sequence[int]) -> tuple[dict[str, Any], dict[str, str]]:
-        """Options and inputs that give a command the sets of a method."""
-        counted = {"dpc": list(numbers), "num_sets": self.args.sets_of(method)}
+    def _source(self, method: Method, s: int, numbers: Sequence[int], limit: int | None) -> tuple[dict, dict]:
+        """
+        Options of a command that give it the sets of a method, the first `limit` of them, and what else its cell has:
+        inputs, content.
+        """
         if method.kind == "none":
             return {"demonstrations": "zero_shot"}, {}
         if method.kind == "retrieved":
             return {"demonstrations": method.name, "dpc": list(numbers)}, {}
-        if method.name == "random":
-            return counted | {"demonstrations": "random"}, {}
+        options = {"dpc": list(numbers), "num_sets": self._number_of_sets(method, limit)}
         if method.kind == "given":
-            limit = self.args.set_counts.get(method.name)
-            return {"distilled": method.directory, "dpc": list(numbers), "num_sets": limit}, {}
-        return counted, {"distilled": self._sets(method, s)}
+            content = {"sets": self.given[method.name].fingerprint}
+            return options | {"distilled": method.directory}, {"content": content}
+        if method.name == "random":
+            return options | {"demonstrations": "random"}, {}
+        return options, {"inputs": {"distilled": self._sets(method, s)}}
+
+    def _number_of_sets(self, method: Method, limit: int | None = None) -> int:
+        if method.kind in ("none", "retrieved"):
+            return 1
+        number = self.args.sets_of(method)
+        if method.kind == "given":
+            number = min(
+                self.args.set_counts.get(method.name, 10**9),
+                *(count for n, count in self.given[method.name].counts.items() if n in self.args.dpc),
+            )
+        return number if limit is None else min(number, limit)
 
     def _numbers(self, method: Method) -> list[int]:
         """The rows per class that there are sets for."""
         if method.kind != "given":
             return self.args.dpc
-        offered = list(self.offered(method.directory))
+        offered = self.given[method.name].counts
         numbers = [n for n in self.args.dpc if n in offered]
         if not numbers:
             raise UserError(
@@ -242,18 +282,19 @@ class _Planner:
         return numbers
 
     def _measure(self, method: Method, s: int) -> None:
-        if method.kind in ("none", "retrieved") or method.name == "random":
+        if not method.makes_sets and method.kind != "given":
             return
-        options, inputs = self._source(method, s, self._numbers(method))
+        numbers = self._numbers(method)
+        options, more = self._source(method, s, numbers, None)
         options |= {"learner": self.args.learner, "model": self.args.model, "seed": self.seed}
-        name = f"measure/{self._where(method, s)}"
-        self._add(name, "measure", options, inputs=inputs, method=method.name, seed=s)
+        more |= {"method": method.name, "seed": s, "covers": tuple(numbers)}
+        self._add(f"measure/{self._where(method, s)}", "measure", options, **more)
 
     def _in_context(self, method: Method, n: int) -> None:
         if n not in self._numbers(method):
             return
         for s in range(self.args.seeds_of(method)):
-            options, inputs = self._source(method, s, [n])
+            options, more = self._source(method, s, [n], None)
             options |= {
                 "model": self.args.model,
                 "split": self.args.split,
@@ -263,35 +304,43 @@ class _Planner:
             if method.name == "topk":
                 options["learner"] = self.args.learner
             name = f"icl/{self._where(method, s)}" + ("" if method.kind == "none" else f"/dpc_{n}")
-            sets = 1 if method.kind in ("none", "retrieved") else self.args.sets_of(method)
-            work = {"query": sets * self.args.test_number} if self.args.test_number else {}
-            dpc = 0 if method.kind == "none" else n
-            self._add(name, "evaluate-icl", options, inputs=inputs, method=method.name, seed=s, dpc=dpc, work=work)
+            more |= {"method": method.name, "seed": s, "dpc": 0 if method.kind == "none" else n}
+            if self.args.test_number:
+                more["work"] = {"query": self._number_of_sets(method) * self.args.test_number}
+            self._add(name, "evaluate-icl", options, **more)
 
     def _as_training_data(self, method: Method, learner: str) -> None:
-        if method.kind in ("none", "retrieved"):
-            return
-        settings = self.args.options.get("evaluate-learner", {})
-        steps = settings.get("train_steps", 200) * settings.get("num_seeds", 5)
         numbers = [n for n in self._numbers(method) if n in (self.args.learner_dpc or self.args.dpc)]
-        if not numbers:
+        if method.kind in ("none", "retrieved") or not numbers:
             return
+        stage = "evaluate-learner"
+        steps = self.args.number(stage, "train_steps", 200) * self.args.number(stage, "num_seeds", 5)
         for s in range(self.args.seeds_of(method)):
-            options, inputs = self._source(method, s, numbers)
-            sets = self.args.sets_of(method)
-            if self.args.learner_sets is not None:
-                sets = options["num_sets"] = min(sets, self.args.learner_sets)
+            options, more = self._source(method, s, numbers, self.args.learner_sets)
             options |= {
                 "learner": learner,
                 "split": self.args.split,
                 "test_number": self.args.learner_test_number or self.args.test_number,
                 "seed": self.seed,
             }
-            name = f"learner/{short_name(learner)}/{self._where(method, s)}"
-            work = {"learner_step": steps * len(numbers) * sets}
-            self._add(name, "evaluate-learner", options, inputs=inputs, method=method.name, seed=s, work=work)
+            more |= {"method": method.name, "seed": s, "covers": tuple(numbers)}
+            more["work"] = {"learner_step": int(steps * len(numbers) * options["num_sets"])}
+            self._add(f"learner/{self.labels[learner]}/{self._where(method, s)}", stage, options, **more)
 
 
-def short_name(model: str) -> str:
-    """The last part of the id or directory of a model."""
-    return Path(model).name or model
+def _labels(models: Sequence[str]) -> dict[str, str]:
+    """
+    A name for each model: the last part of its id or directory, or all parts where that is not enough to tell them
+    apart.
+    """
+    short = {model: _as_name(Path(model).name) for model in models}
+    whole = {model: _as_name(str(model).strip("/").replace("/", "--")) for model in models}
+    names = {model: short[model] if list(short.values()).count(short[model]) == 1 else whole[model] for model in short}
+    if len(set(names.values())) < len(names) or not all(names.values()):
+        raise UserError(f"the learners {', '.join(models)} cannot be told apart by name; rename a directory")
+    return names
+
+
+def _as_name(text: str) -> str:
+    """A text as the name of a directory."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-")

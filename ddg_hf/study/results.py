@@ -19,7 +19,7 @@ from .comparisons import Side, compare_sides, rank_table, sizes_needed
 from .config import StudyArguments
 from .costs import cost_of
 from .methods import Method
-from .plan import Cell, short_name
+from .plan import Cell
 from .runner import DONE, CellState, StudyDirectory
 
 VERSION = 1
@@ -133,7 +133,7 @@ class StudyResults:
     def _learners(self, method: Method) -> dict[str, list]:
         found: dict[str, list] = {}
         for cell in self._cells(method, "evaluate-learner"):
-            name = short_name(cell.options["learner"])
+            name = cell.name.split("/")[1]
             found.setdefault(name, []).append((cell, load_evaluation(str(self.directory.output(cell.name)))))
         return found
 
@@ -142,7 +142,6 @@ class StudyResults:
     def _row(self, entry: _Measured) -> dict[str, Any]:
         sides = entry.in_context or entry.learners
         values = {name: [value for one in entry.measures for value in one[name]] for name in _MEANS if entry.measures}
-        cosines = [value for one in entry.measures for value in one["gradient_cosine"]]
         rows = sum(one["rows"] for one in entry.measures)
         shares = {
             name: sum(one[name] * one["rows"] for one in entry.measures) / rows if rows else None
@@ -156,7 +155,7 @@ class StudyResults:
             "icl": {kind: _interval(side) for kind, side in entry.in_context.items()},
             "icl_spread": {kind: _spread(side) for kind, side in entry.in_context.items()},
             "learners": {name: _interval(side) for name, side in entry.learners.items()},
-            "gradient_cosine": mean_interval(cosines).as_dict() if cosines else None,
+            "gradient_cosine": _mean_over_seeds([one["gradient_cosine"] for one in entry.measures]),
             **{name: float(np.mean(numbers)) for name, numbers in values.items()},
             **shares,
             "cost": entry.cost,
@@ -206,6 +205,15 @@ class StudyResults:
         return max(pairs, key=lambda pair: min(len(side.correct_SQ) for side in pair), default=None)
 
 
+def _mean_over_seeds(values: Sequence[Sequence[float]]) -> dict[str, float | None] | None:
+    """Mean and interval of a number that each set of each training seed has: over seeds if there are several."""
+    if not values:
+        return None
+    if len(values) == 1:
+        return mean_interval(values[0]).as_dict()
+    return mean_interval([float(np.mean(of_seed)) for of_seed in values]).as_dict()
+
+
 def _text_tokens(measures: Sequence[dict[str, Any]]) -> float | None:
     """Mean tokens of a demonstration, if that was measured."""
     values = [value for one in measures for value in one["tokens_per_demonstration"]]
@@ -222,11 +230,12 @@ def _side(parts: Sequence[tuple[Cell, Any]], dpc: int) -> Side | None:
     if not groups:
         return None
     queries = groups[0][1].queries_Q
-    if any((group.queries_Q != queries).any() for _, group in groups):
+    if not all(np.array_equal(group.queries_Q, queries) for _, group in groups):
         raise UserError("training seeds of one method were tested on different queries; use --overwrite")
     return Side(
         np.concatenate([group.correct_SQ for _, group in groups]),
         np.concatenate([np.full(len(group.correct_SQ), seed) for seed, group in groups]),
+        queries,
     )
 
 

@@ -3,9 +3,11 @@
 
 import contextlib
 import importlib
+import json
 import multiprocessing
 import os
 import shlex
+import shutil
 import sys
 import threading
 import time
@@ -18,10 +20,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ..errors import UserError
-from ..provenance import METADATA_FILE, peak_memory_mb, read_json, redact, write_json
+from ..provenance import METADATA_FILE, peak_memory_mb, redact, write_json
 from .plan import Cell, fingerprints
 
 DONE, FAILED, WAITING, RUNNING, ELSEWHERE = "done", "failed", "waiting", "running", "elsewhere"
+NOTE_SECONDS = 30.0
+"""How often the time that a cell has taken is recorded while it runs."""
 POLL_SECONDS = 2.0
 """How often a study looks whether another one has finished a cell that it waits for."""
 
@@ -33,7 +37,7 @@ class CellState:
 
     Attributes:
         state: `done`, `failed`, `waiting`, `running`, or `elsewhere` (another process of the study runs it).
-        seconds: How long it took, over all attempts that came to an end.
+        seconds: How long it took, with the attempts that were stopped.
         peak_memory_mb: Greatest resident memory of its process, MiB.
         error: Why it failed, in one line.
     """
@@ -50,12 +54,22 @@ class _Running:
     process: multiprocessing.process.BaseProcess
     pipe: Connection
     lock: FileLock
-    start: float = field(default_factory=time.time)
+    slot: int
+    before: float
+    start: float = field(default_factory=time.monotonic)
+    noted: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return round(self.before + time.monotonic() - self.start, 1)
 
 
 class StudyDirectory:
     """
     Where the cells of a study are: outputs in `cells/`, records in `state/`, what they print in `logs/`.
+
+    A record says with which settings the output was made. It is written before a command starts, when an output that
+    was made with others has been removed: an output with `metadata.json`, which is written last, is whole.
 
     Args:
         path: The directory.
@@ -72,45 +86,67 @@ class StudyDirectory:
     def log(self, name: str) -> Path:
         return self.path / "logs" / f"{name}.txt"
 
-    def record(self, name: str) -> Path:
-        return self.path / "state" / f"{name}.json"
-
     def lock(self, name: str) -> FileLock:
         path = self.path / "state" / f"{name}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(path, timeout=0)
 
-    def command(self, cell: Cell) -> list[str]:
-        return [cell.stage, *cell.arguments(self.output)]
+    def command(self, cell: Cell, covers: Sequence[int] = ()) -> list[str]:
+        return [cell.stage, *cell.arguments(self.output, covers)]
+
+    def record(self, cell: Cell) -> dict[str, Any]:
+        """What is recorded of a cell; empty if nothing readable is."""
+        try:
+            content = json.loads(self._record(cell).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def _record(self, cell: Cell) -> Path:
+        return self.path / "state" / f"{cell.name}.json"
 
     def changed(self) -> list[Cell]:
-        """Cells that were run, wholly or in part, with other settings than those of the plan."""
-        found = []
-        for cell in self.cells:
-            record = self.record(cell.name)
-            if record.is_file() and read_json(record).get("fingerprint") != self.fingerprints[cell.name]:
-                found.append(cell)
-        return found
+        """Cells with an output that was made, wholly or in part, with other settings than those of the plan."""
+        return [cell for cell in self.cells if self.output(cell.name).exists() and not self._is_ours(cell)]
 
-    def begin(self, cell: Cell) -> None:
-        """Records with which settings a cell is run, before it is."""
-        write_json(self.record(cell.name), {"fingerprint": self.fingerprints[cell.name], "state": WAITING})
+    def _is_ours(self, cell: Cell) -> bool:
+        return self.record(cell).get("fingerprint") == self.fingerprints[cell.name]
 
-    def end(self, cell: Cell, state: CellState) -> None:
-        content = {"fingerprint": self.fingerprints[cell.name], **vars(state)}
-        content["command"] = "ddg-hf " + shlex.join(redact(self.command(cell)))
-        write_json(self.record(cell.name), content)
+    def begin(self, cell: Cell) -> tuple[list[str], float]:
+        """
+        Makes room for a cell, whose lock is held, and records with which settings it is run. An output that lacks some
+        numbers of demonstrations per class is made again with all of them.
+
+        Returns:
+            The command, and the seconds that attempts with the same settings have taken.
+        """
+        record, ours = self.record(cell), self._is_ours(cell)
+        covers = record.get("covers", []) if ours else []
+        whole = (self.output(cell.name) / METADATA_FILE).is_file()
+        if not ours or (whole and not set(cell.covers) <= set(covers)):
+            shutil.rmtree(self.output(cell.name), ignore_errors=True)
+        seconds = float(record.get("seconds") or 0.0) if ours else 0.0
+        self._write(cell, CellState(WAITING, seconds or None), covers)
+        return self.command(cell, covers), seconds
+
+    def note(self, cell: Cell, state: CellState) -> None:
+        """Records how far a cell is."""
+        self._write(cell, state, self.record(cell).get("covers", []))
+
+    def _write(self, cell: Cell, state: CellState, covers: Sequence[int]) -> None:
+        content = {"fingerprint": self.fingerprints[cell.name], "covers": sorted({*cell.covers, *covers})}
+        content |= vars(state) | {"command": "ddg-hf " + shlex.join(redact(self.command(cell, covers)))}
+        write_json(self._record(cell), content)
 
     def state(self, cell: Cell) -> CellState:
-        """What is on disk: done if the record of the command is there and the settings are those of the plan."""
-        record = self.record(cell.name)
-        content = read_json(record) if record.is_file() else {}
-        if content.get("fingerprint") != self.fingerprints[cell.name]:
+        """What is on disk."""
+        record = self.record(cell)
+        if not self._is_ours(cell):
             return CellState()
-        known = {name: content.get(name) for name in ("seconds", "peak_memory_mb", "error")}
-        if (self.output(cell.name) / METADATA_FILE).is_file() and content.get("state") == DONE:
-            return CellState(DONE, **known)
-        return CellState(FAILED if content.get("state") == FAILED else WAITING, **known)
+        known = {name: record.get(name) for name in ("seconds", "peak_memory_mb", "error")}
+        if (self.output(cell.name) / METADATA_FILE).is_file() and set(cell.covers) <= set(record.get("covers", [])):
+            return CellState(DONE, **known | {"error": None})
+        return CellState(FAILED if record.get("state") == FAILED else WAITING, **known)
 
 
 class StudyRunner:
@@ -121,7 +157,8 @@ class StudyRunner:
 
     Args:
         directory: Where the cells are.
-        num_workers: Cells that run at the same time; the processor cores are divided among them.
+        num_workers: Cells that run at the same time; the processor cores are divided among them, and each has a GPU of
+            its own, if there are so many.
         on_change: Called with a cell and its state whenever that changes.
     """
 
@@ -144,7 +181,11 @@ class StudyRunner:
         running: list[_Running] = []
         try:
             while True:
-                while len(running) < self.num_workers and (started := self._start_next(context)) is not None:
+                while len(running) < self.num_workers:
+                    slots = set(range(self.num_workers)) - {one.slot for one in running}
+                    started = self._start_next(context, min(slots))
+                    if started is None:
+                        break
                     running.append(started)
                 if running:
                     running = self._collect(running)
@@ -156,9 +197,11 @@ class StudyRunner:
             for one in running:
                 one.process.terminate()
                 one.process.join()
+                self.states[one.cell.name] = CellState(WAITING, one.seconds)
+                self.directory.note(one.cell, self.states[one.cell.name])
                 one.lock.release()
 
-    def _start_next(self, context) -> _Running | None:
+    def _start_next(self, context, slot: int) -> _Running | None:
         for cell in self.directory.cells:
             state = self.states[cell.name]
             if state.state not in (WAITING, ELSEWHERE) or not self._is_ready(cell):
@@ -174,39 +217,40 @@ class StudyRunner:
                 lock.release()
                 self._set(cell, found)
                 continue
-            return self._start(cell, lock, context)
+            return self._start(cell, lock, slot, context)
         return None
 
     def _is_ready(self, cell: Cell) -> bool:
         return all(self.states[name].state == DONE for name in cell.needs)
 
-    def _start(self, cell: Cell, lock: FileLock, context) -> _Running:
-        self.directory.begin(cell)
+    def _start(self, cell: Cell, lock: FileLock, slot: int, context) -> _Running:
+        command, before = self.directory.begin(cell)
         ours, theirs = context.Pipe(duplex=False)
         log = self.directory.log(cell.name)
         log.parent.mkdir(parents=True, exist_ok=True)
-        threads = max(1, (os.cpu_count() or 1) // self.num_workers)
-        process = context.Process(
-            target=run_cell, args=(self.directory.command(cell), str(log), threads, theirs), name=cell.name
-        )
-        self._set(cell, CellState(RUNNING))
+        place = (slot, self.num_workers)
+        process = context.Process(target=run_cell, args=(command, str(log), place, theirs), name=cell.name)
+        self._set(cell, CellState(RUNNING, before or None))
         process.start()
         theirs.close()
-        return _Running(cell, process, ours, lock)
+        return _Running(cell, process, ours, lock, slot, before)
 
     def _collect(self, running: list[_Running]) -> list[_Running]:
         """Waits until a process ends, and records what became of its cell. Returns those that still run."""
         ended = wait([one.process.sentinel for one in running], timeout=POLL_SECONDS)
         left = []
         for one in running:
-            if one.process.sentinel not in ended:
-                left.append(one)
+            if one.process.sentinel in ended:
+                one.process.join()
+                state = self._outcome(one)
+                self.directory.note(one.cell, state)
+                one.lock.release()
+                self._set(one.cell, state)
                 continue
-            one.process.join()
-            state = self._outcome(one)
-            self.directory.end(one.cell, state)
-            one.lock.release()
-            self._set(one.cell, state)
+            left.append(one)
+            if one.seconds - one.noted > NOTE_SECONDS:  # what a kill is not to take away
+                one.noted = one.seconds
+                self.directory.note(one.cell, CellState(WAITING, one.seconds))
         return left
 
     def _outcome(self, one: _Running) -> CellState:
@@ -215,11 +259,11 @@ class StudyRunner:
             if one.pipe.poll():
                 report = one.pipe.recv()
         one.pipe.close()
-        seconds, memory = round(time.time() - one.start, 1), report.get("peak_memory_mb")
+        memory = report.get("peak_memory_mb")
         if one.process.exitcode == 0 and (self.directory.output(one.cell.name) / METADATA_FILE).is_file():
-            return CellState(DONE, seconds, memory)
+            return CellState(DONE, one.seconds, memory)
         reason = report.get("error") or f"exit code {one.process.exitcode}"
-        return CellState(FAILED, seconds, memory, f"{reason} (see {self.directory.log(one.cell.name)})")
+        return CellState(FAILED, one.seconds, memory, f"{reason} (see {self.directory.log(one.cell.name)})")
 
     def _set(self, cell: Cell, state: CellState) -> None:
         if self.states[cell.name] != state:
@@ -237,8 +281,16 @@ def _context():
     return context
 
 
-def run_cell(command: list[str], log: str, threads: int, pipe: Connection) -> None:
-    """Runs one command in this process, which ends with its exit code. What it prints goes to `log`."""
+def run_cell(command: list[str], log: str, place: tuple[int, int], pipe: Connection) -> None:
+    """
+    Runs one command in this process, which ends with its exit code.
+
+    Args:
+        command: The command and its options.
+        log: File that what it prints is added to.
+        place: Which of how many workers this is.
+        pipe: Where the peak of memory and the error, if there is one, are sent to.
+    """
     _end_with_parent()
     # Another process group's settings are none of this command's business.
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
@@ -248,11 +300,10 @@ def run_cell(command: list[str], log: str, threads: int, pipe: Connection) -> No
     os.dup2(file.fileno(), 2)
     sys.stdout = sys.stderr = file
     print(f"$ ddg-hf {shlex.join(redact(command))}", flush=True)
-    import torch
+    _take_share(*place)
 
     from ..cli import COMMANDS, run
 
-    torch.set_num_threads(threads)
     main = importlib.import_module(COMMANDS[command[0]][0]).main
     errors: list[str] = []
 
@@ -274,6 +325,21 @@ def run_cell(command: list[str], log: str, threads: int, pipe: Connection) -> No
             pipe.send({"peak_memory_mb": peak_memory_mb(), "error": errors[0] if errors else None})
         pipe.close()
     sys.exit(code)
+
+
+def _take_share(slot: int, num_workers: int) -> None:
+    """Limits this process to its share of the cores, and to one GPU if there are several workers."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = min(torch.get_num_threads(), max(1, cores // num_workers))
+    torch.set_num_threads(threads)
+    threadpool_limits(threads)
+    if num_workers > 1 and torch.cuda.device_count():
+        given = os.environ.get("CUDA_VISIBLE_DEVICES")
+        devices = given.split(",") if given else [str(i) for i in range(torch.cuda.device_count())]
+        os.environ["CUDA_VISIBLE_DEVICES"] = devices[slot % len(devices)]
 
 
 def _end_with_parent() -> None:

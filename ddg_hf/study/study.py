@@ -3,7 +3,6 @@
 
 import dataclasses
 import shlex
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,13 +12,14 @@ from ..configs import DataArguments, RunArguments
 from ..errors import UserError
 from ..evaluation.results import write_readable_json
 from ..provenance import METADATA_FILE, read_json, redact, run_metadata, write_json
-from ..terminal import say
+from ..terminal import say, warn
 from .config import StudyArguments
 from .costs import check_rates, estimates
 from .methods import Method
 from .plan import Cell, make_plan
 from .results import StudyResults
 from .runner import DONE, FAILED, CellState, StudyDirectory, StudyRunner
+from .sources import given_sets
 
 STUDY_FILE = "study.json"
 RESULTS_FILE = "results.json"
@@ -43,26 +43,25 @@ class Study:
     """
 
     def __init__(self, data: DataArguments, arguments: StudyArguments, run: RunArguments):
-        from ..evaluation.demonstrations import available_dpc
-
         check_rates(arguments.rates)
         self.data, self.args, self.run_args = data, arguments, run
         path = Path(run.output_dir)
         if path.exists() and not path.is_dir():
             raise UserError(f"--output_dir '{path}' is a file; give a directory")
-        if path.is_dir() and any(path.iterdir()) and not (path / STUDY_FILE).is_file():
+        others = [entry for entry in path.iterdir() if not entry.name.startswith(".")] if path.is_dir() else []
+        if others and not (path / STUDY_FILE).is_file():
             raise UserError(f"'{path}' holds files that are not a study; give another --output_dir")
         self.name = data.task or Path(data.dataset or path).stem
-        self.directory = StudyDirectory(path, make_plan(arguments, data, run.seed, available_dpc))
-        self._changed = self.directory.changed()
-        if self._changed and not run.overwrite:
-            names = ", ".join(cell.name for cell in self._changed[:3])
-            more = f" and {len(self._changed) - 3} more" if len(self._changed) > 3 else ""
+        self.directory = StudyDirectory(path, make_plan(arguments, data, run.seed, given_sets))
+        changed = self.directory.changed()
+        if changed and not run.overwrite:
+            names = ", ".join(cell.name for cell in changed[:3])
+            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
             raise UserError(
                 f"{names}{more} were run with other settings; pass --overwrite true to run them again, or another "
                 "--output_dir"
             )
-        self._results_written = time.time()
+        self._results_written = time.monotonic()
 
     @property
     def cells(self) -> list[Cell]:
@@ -88,10 +87,7 @@ class Study:
     # ---- running ----
 
     def prepare(self) -> None:
-        """Removes the outputs of cells that are to be run again with other settings, and writes the plan."""
-        for cell in self._changed:
-            shutil.rmtree(self.directory.output(cell.name), ignore_errors=True)
-            self.directory.record(cell.name).unlink(missing_ok=True)
+        """Makes the directory and writes the plan."""
         self.directory.path.mkdir(parents=True, exist_ok=True)
         (self.directory.path / METADATA_FILE).unlink(missing_ok=True)
         self.write_plan(self.states())
@@ -110,12 +106,17 @@ class Study:
         def changed(cell: Cell, state: CellState) -> None:
             on_change(cell, state, runner.states)
             self.write_plan(runner.states)
-            if state.state == DONE and time.time() - self._results_written > WRITE_SECONDS:
-                self.write_results()
+            if state.state == DONE and time.monotonic() - self._results_written > WRITE_SECONDS:
+                try:
+                    self.write_results()
+                except UserError as error:  # the cells that run are not to end with it
+                    warn(f"no results yet: {error}")
 
         runner = StudyRunner(self.directory, self.args.num_workers, changed)
-        states = runner.run()
-        self.write_plan(states)
+        try:
+            states = runner.run()
+        finally:
+            self.write_plan(runner.states)
         return [cell for cell in self.cells if states[cell.name].state == FAILED]
 
     # ---- files ----
@@ -156,7 +157,6 @@ class Study:
 
     def write_results(self) -> dict[str, Any]:
         """Writes `results.json` from what is done, and `metadata.json` once everything is. Returns the results."""
-        self._results_written = time.time()
         states = self.states()
         facts = {
             "name": self.name,
@@ -170,6 +170,7 @@ class Study:
         }
         results = StudyResults(self.directory, self.args, states).as_dict(facts)
         write_readable_json(self.directory.path / RESULTS_FILE, results)
+        self._results_written = time.monotonic()
         if not results["missing"]:
             record = run_metadata("study", [self.data, self.args, self.run_args], task=self.name)
             write_json(self.directory.path / METADATA_FILE, record)
@@ -188,8 +189,9 @@ class Study:
 
     def _label_names(self, states: dict[str, CellState]) -> list[str] | None:
         for cell in self.cells:
-            if cell.stage == "evaluate-icl" and states[cell.name].state == DONE:
-                return read_json(self.directory.output(cell.name) / "results.json")["label_names"]
+            results = self.directory.output(cell.name) / "results.json"
+            if cell.stage == "evaluate-icl" and states[cell.name].state == DONE and results.is_file():
+                return read_json(results).get("label_names")
         return None
 
 

@@ -19,6 +19,7 @@ from ddg_hf.evaluation.statistics import (
     paired_difference,
     paired_differences,
     paired_permutation_test,
+    paired_permutation_tests,
 )
 
 
@@ -390,3 +391,15 @@ def test_many_paired_differences_are_the_single_ones():
     assert paired_differences(sides, [], clusters) == []
     with pytest.raises(ValueError, match="the same queries"):
         paired_differences([np.zeros((2, 3)), np.zeros((2, 4))], [(0, 1)])
+
+
+def test_many_permutation_tests_are_the_single_ones():
+    rng = np.random.default_rng(5)
+    differences_PQ = rng.normal([[0.0], [0.1], [0.5]], 1.0, size=(3, 120))
+    many = paired_permutation_tests(differences_PQ, num_permutations=40_000)
+    single = [paired_permutation_test(row, num_permutations=40_000) for row in differences_PQ]
+    assert many == pytest.approx(single, abs=0.01)
+    assert many[2] < 0.001 < many[0]
+    assert paired_permutation_tests(np.zeros((1, 5)), 99) == [1.0]
+    constant = paired_permutation_tests(np.ones((1, 200)), 999)
+    assert constant == [1 / 1000], "no pattern of random signs is as far"

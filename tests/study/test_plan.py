@@ -2,6 +2,7 @@
 """The grid of a study: pure functions of its arguments."""
 
 import importlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from ddg_hf.study.costs import check_rates, estimates
 from ddg_hf.study.methods import METHODS
 from ddg_hf.study.plan import fingerprints, make_plan, to_flags
 from ddg_hf.study.runner import CellState
+from ddg_hf.study.sources import GivenSets, content_fingerprint
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -21,7 +23,7 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 def plan(methods, seed=42, offered=(5,), data=None, **options):
     arguments = StudyArguments(methods=list(methods), generator="tiny", learner="tiny", model="m", **options)
     data = data or DataArguments(task="toy")
-    return make_plan(arguments, data, seed, lambda source: offered)
+    return make_plan(arguments, data, seed, lambda source: GivenSets(dict.fromkeys(offered, 3), "f" * 64))
 
 
 def by_name(cells):
@@ -124,8 +126,77 @@ def test_fingerprints_follow_what_a_cell_depends_on():
     after = fingerprints(plan(["balanced", "ddg"], options={"pretrain": {"max_steps": 3}}))
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {name for name in before if "balanced" not in name}
-    grown = fingerprints(plan(["zero_shot", "balanced", "k_centers", "ddg"], num_workers=2))
+    grown = fingerprints(
+        plan(["zero_shot", "balanced", "k_centers", "ddg"], num_workers=2, dpc=[1, 5], training_seeds=2)
+    )
     assert {name: grown[name] for name in before} == before
+    other = fingerprints(plan(["balanced", "ddg"], num_sets=7))
+    assert {name for name in before if before[name] == other[name]} == {"pretrain/seed_0", "distill/ema/seed_0"}
+
+
+def test_where_things_are_does_not_matter(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "config.json").write_text("{}")
+    (tmp_path / "a" / "model.safetensors").write_bytes(bytes(200_000))
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    assert content_fingerprint(str(tmp_path / "a")) == content_fingerprint(str(tmp_path / "b"))
+
+    def found(model, data_dir):
+        arguments = StudyArguments(methods=["balanced"], model=str(model))
+        return fingerprints(make_plan(arguments, DataArguments(task="toy", data_dir=data_dir), 42, None))
+
+    assert found(tmp_path / "a", "x") == found(tmp_path / "b", "y")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "config.json").write_text("[]")
+    assert found(tmp_path / "a", "x") != found(tmp_path / "c", "x")
+
+
+def test_given_sets_are_known_by_their_content():
+    arguments = StudyArguments(methods=["balanced"], given={"mine": "somewhere"})
+    first, second = (
+        fingerprints(make_plan(arguments, DataArguments(task="toy"), 42, lambda source, f=f: GivenSets({5: 2}, f)))
+        for f in ("a", "b")
+    )
+    changed = {name for name in first if first[name] != second[name]}
+    assert changed == {name for name in first if "mine" in name} and len(changed) == 3
+
+
+def test_learners_of_one_name_are_told_apart():
+    cells = by_name(plan(["balanced"], unseen_learners=["x/a/base", "x/b/base", "c"]))
+    names = {name.split("/")[1] for name in cells if name.startswith("learner/")}
+    assert names == {"tiny", "x--a--base", "x--b--base", "c"}
+    with pytest.raises(UserError, match="told apart"):
+        plan(["balanced"], unseen_learners=[".."])
+
+
+def test_candidates_are_other_sets_and_prompts_are_those_of_the_evaluation():
+    cells = by_name(
+        plan(
+            ["balanced", "balanced+likelihood"],
+            split="test",
+            options={"evaluate-icl": {"dtype": "bfloat16", "scoring": "likelihood"}},
+        )
+    )
+    assert cells["candidates/balanced+likelihood"].options["seed"] != cells["sets/balanced"].options["seed"]
+    chosen = cells["sets/balanced+likelihood"].options
+    assert chosen["dtype"] == "bfloat16" and "scoring" not in chosen
+
+
+@pytest.mark.parametrize(
+    ("stage", "option"),
+    [
+        ("evaluate-icl", "split"),
+        ("select", "demonstrations"),
+        ("distill", "student"),
+        ("generate", "seed"),
+        ("generate", "generator"),
+        ("pretrain", "task"),
+        ("measure", "output_dir"),
+    ],
+)
+def test_what_the_study_sets_is_no_option(stage, option):
+    with pytest.raises(UserError, match=f"{stage}: '{option}' is set by the study"):
+        plan(["balanced", "ddg"], options={stage: {option: "x"}})
 
 
 def parse_all(cells, directory, monkeypatch):
@@ -160,7 +231,7 @@ def test_the_studies_of_the_recipes(config, tmp_path, monkeypatch):
     data, arguments, run = RecipeParser((DataArguments, StudyArguments, RunArguments)).parse(argv)
     assert (data.task or Path(data.dataset).stem) == config.parent.name and run.output_dir
     check_rates(arguments.rates)
-    cells = make_plan(arguments, data, run.seed, lambda source: arguments.dpc)
+    cells = make_plan(arguments, data, run.seed, None)
     assert parse_all(cells, tmp_path, monkeypatch) == len(cells)
     everything = {cell.name: CellState() for cell in cells}
     assert all(estimates(cells, everything, arguments.rates)[cell.name] for cell in cells if cell.work)
@@ -168,8 +239,8 @@ def test_the_studies_of_the_recipes(config, tmp_path, monkeypatch):
 
 def test_a_generator_is_needed_where_one_is_trained():
     with pytest.raises(UserError, match="--generator is missing"):
-        make_plan(StudyArguments(methods=["ddg"]), DataArguments(task="toy"), 42, lambda source: ())
-    assert make_plan(StudyArguments(methods=["k_centers"]), DataArguments(task="toy"), 42, lambda source: ())
+        make_plan(StudyArguments(methods=["ddg"]), DataArguments(task="toy"), 42, None)
+    assert make_plan(StudyArguments(methods=["k_centers"]), DataArguments(task="toy"), 42, None)
 
 
 @pytest.mark.parametrize(
@@ -182,11 +253,23 @@ def test_a_generator_is_needed_where_one_is_trained():
         ({"methods": ["ddg+likelihood"]}, "--split test"),
         ({"dpc": [0]}, "--dpc"),
         ({"num_sets": 0}, "--num_sets"),
-        ({"set_counts": {"dgd": 3}}, "'dgd' is not one of the methods"),
+        ({"set_counts": {"dgd": 3}}, "unknown method 'dgd'"),
+        ({"set_counts": {"zero_shot": 3}}, "'zero_shot' has no sets"),
+        ({"seed_counts": {"balanced": 3}}, "nothing is trained for 'balanced'"),
+        ({"dpc": [5, 5]}, "different positive numbers"),
+        ({"learner_dpc": []}, "--learner_dpc"),
+        ({"given": {"ddg": "x"}}, "'ddg' must be a name"),
+        ({"given": {"a/b": "x"}}, "'a/b' must be a name"),
+        ({"given": {"mine": None}}, "'mine' must be a name"),
+        (
+            {"options": {"distill": {"validation_sets": 3, "load_best_model_at_end": True}}, "split": "validation"},
+            "--split test",
+        ),
         ({"set_counts": {"ddg": "3"}}, "--set_counts: ddg"),
         ({"set_counts": "{"}, "--set_counts is not JSON"),
         ({"options": {"distil": {}}}, "no command 'distil'. Did you mean 'distill'"),
         ({"options": {"distill": 3}}, "must be a mapping"),
+        ({"options": {"evaluate-icl": {"api_key": "secret"}}}, "api_key does not belong into a study"),
         ({"learner_dpc": [3]}, "--learner_dpc 3"),
         ({"test_number": 0}, "--test_number"),
     ],

@@ -165,13 +165,36 @@ def test_a_failed_cell_leaves_the_others_and_is_tried_again(tmp_path, model_dir,
     assert states["icl/balanced/dpc_1"]["state"] == "done"
     assert read(out / "results.json")["missing"] == ["learner/tiny/balanced"]
     assert not (out / "metadata.json").exists()
-    config = small(tmp_path, model_dir)
-    assert main(["study", "--config", str(config), "--output_dir", str(out)]) == 2
-    assert "were run with other settings" in capsys.readouterr().err
     stamp = (out / "cells" / "icl" / "balanced" / "dpc_1" / "metadata.json").stat().st_mtime_ns
+    config = small(tmp_path, model_dir)
+    assert main(["study", "--config", str(config), "--output_dir", str(out)]) == 0
+    assert (out / "metadata.json").is_file()
+    other = dict(OPTIONS, **{"evaluate-learner": {"train_steps": 3, "num_seeds": 1}})
+    config = small(tmp_path, model_dir, options=other)
+    assert main(["study", "--config", str(config), "--output_dir", str(out)]) == 2
+    assert "learner/tiny/balanced were run with other settings" in capsys.readouterr().err
     assert main(["study", "--config", str(config), "--output_dir", str(out), "--overwrite", "true"]) == 0
     assert (out / "cells" / "icl" / "balanced" / "dpc_1" / "metadata.json").stat().st_mtime_ns == stamp
-    assert (out / "metadata.json").is_file()
+    record = read(out / "cells" / "learner" / "tiny" / "balanced" / "metadata.json")
+    assert record["arguments"]["train_steps"] == 3
+
+
+def test_more_demonstrations_and_methods_are_added(tmp_path, model_dir):
+    out = tmp_path / "run"
+    assert main(["study", "--config", str(small(tmp_path, model_dir)), "--output_dir", str(out)]) == 0
+    done = out / "cells" / "icl" / "balanced" / "dpc_1"
+    stamp, before = (done / "metadata.json").stat().st_mtime_ns, pq.read_table(done / "predictions.parquet")
+    config = small(tmp_path, model_dir, dpc=[2, 1], methods=["zero_shot", "balanced"])
+    assert main(["study", "--config", str(config), "--output_dir", str(out)]) == 0
+    assert (done / "metadata.json").stat().st_mtime_ns == stamp
+    rows = {(row["method"], row["dpc"]) for row in read(out / "results.json")["rows"]}
+    assert rows == {("zero_shot", 0), ("balanced", 1), ("balanced", 2)}
+    # the sets that the first predictions were made with are still the ones that are there
+    sets = out / "cells" / "sets" / "balanced"
+    argv = ["evaluate-icl", "--task", "toy", "--distilled", str(sets), "--dpc", "1", "--num_sets", "2"]
+    argv += ["--model", model_dir, "--split", "test", "--test_number", "4", "--output_dir", str(tmp_path / "again")]
+    assert main(argv) == 0
+    assert pq.read_table(tmp_path / "again" / "predictions.parquet").equals(before)
 
 
 def test_results_on_other_data_are_not_mixed(tmp_path, model_dir, study):
