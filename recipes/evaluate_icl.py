@@ -70,13 +70,18 @@ def demonstration_sets(
 
 
 def load_evaluator(
-    model: str, model_arguments: ICLModelArguments, arguments: ICLEvaluationArguments, spec, journal: Path
+    model: str,
+    model_arguments: ICLModelArguments,
+    arguments: ICLEvaluationArguments,
+    spec,
+    journal: Path,
+    contextual: bool = True,
 ):
     """
     Returns the evaluator and the type of the model's weights (`None` if a server has the model).
 
     The model is loaded in this process, onto the GPU if there is one, or by vLLM; or it is behind a server, whose
-    answers are kept in `journal`.
+    answers are kept in `journal`. `contextual`: whether queries without content are scored too.
     """
     from ddg_hf.evaluation.icl.chat import build_template
     from ddg_hf.evaluation.icl.evaluator import ICLEvaluator
@@ -112,6 +117,7 @@ def load_evaluator(
         constrained=arguments.constrained,
         context_length=arguments.context_length,
         drop_rounds=arguments.drops_rounds,
+        contextual=contextual,
     )
     return evaluator, dtype
 
