@@ -65,9 +65,9 @@ def candidate_sets(arguments: ICLEvaluationArguments, candidates: int, spec, see
     return sets
 
 
-def show_sets(everything, spec, data, sets: dict[int, list], output_dir: Path, seed: int):
+def show_sets(everything, spec, data, sets: dict[int, list], scratch: Path, seed: int):
     """
-    Shows all sets to the language model with the same queries.
+    Shows all sets to the language model with the same queries. What is finished is kept in `scratch`.
 
     Returns:
         An `ICLRun` for each set; the label ids of the queries; and what is kept in case the command is stopped.
@@ -88,8 +88,6 @@ def show_sets(everything, spec, data, sets: dict[int, list], output_dir: Path, s
     model = model_args.model if arguments.base_url else resolve_model(model_args.model)
     version = None if arguments.base_url else version_of(model, model_args.revision)
     content = fingerprint_content(list(everything), spec, fingerprints(data), query_ids, jobs)
-    # Beside the directory, which is replaced as a whole.
-    scratch = output_dir.parent / f".{output_dir.name}.scores"
     partial = PartialRuns(scratch, fingerprint(content | {"model": [model, version]}))
     journal = partial.directory / "answers.jsonl"
     evaluator, _ = load_evaluator(model, model_args, arguments, spec, journal, contextual=False)
@@ -149,7 +147,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"there is no split '{arguments.split}'; there are {', '.join(data)}")
     directory = open_distilled(arguments.distilled)
     sets = candidate_sets(arguments, rerank_args.candidates, spec, run_args.seed)
-    runs, references, partial = show_sets(everything, spec, data, sets, output_dir, run_args.seed)
+    # Beside the directory, which is replaced as a whole.
+    scratch = output_dir.parent / f".{output_dir.name}.scores"
+    runs, references, partial = show_sets(everything, spec, data, sets, scratch, run_args.seed)
     scores, kept, chosen = {}, {}, {}
     for n in sets:
         config = f"dpc_{n}"
@@ -170,7 +170,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with atomic_directory(output_dir) as path:
         write_distilled(path, chosen, spec, metadata)
     partial.remove()
-    partial.directory.parent.parent.rmdir()
+    scratch.rmdir()
     for config, numbers in kept.items():
         say(f"{config}: kept the sets {', '.join(map(str, numbers))}")
     say(f"sets: {output_dir}")
