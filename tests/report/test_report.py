@@ -227,3 +227,12 @@ def test_a_report_that_fails_leaves_nothing(fails, tmp_path):
     (run / "trainer_state.json").write_text("{")
     assert "trainer_state.json" in fails(run, "-o", tmp_path / "report.html")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_the_demo_goes_on_without_matplotlib(tmp_path, capsys, monkeypatch):
+    from recipes.demo import _write_report
+
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    _write_report(builders.training_run(tmp_path / "run"))
+    assert capsys.readouterr().out == "no report: figures need matplotlib: pip install 'ddg_hf[report]'\n"
+    assert not (tmp_path / "run" / "report.html").exists()
