@@ -27,14 +27,16 @@ def estimates(
 ) -> dict[str, float | None]:
     """
     Seconds that every cell is likely to take, by name: by what finished cells of the same command (and the same number
-    of rows per class, if there are any) took for a unit of work, else by `rates`; `None` where neither says anything.
+    of rows per class, if there are any) took for a unit of work, else by `rates`, else by cells of other numbers; `None`
+    where nothing says anything.
     """
     done = [cell for cell in cells if states[cell.name].state == DONE and states[cell.name].seconds is not None]
     return {cell.name: _estimate(cell, done, states, rates) for cell in cells}
 
 
 def _estimate(cell: Cell, done: Sequence[Cell], states: Mapping[str, CellState], rates: Mapping[str, float]):
-    alike = [other for other in done if other.stage == cell.stage]
+    learner = cell.content.get("learner")
+    alike = [other for other in done if other.stage == cell.stage and other.content.get("learner") == learner]
     same = [other for other in alike if other.dpc == cell.dpc]
     if not cell.work:
         seconds = [states[other.name].seconds for other in same or alike]
