@@ -27,8 +27,8 @@ def estimates(
 ) -> dict[str, float | None]:
     """
     Seconds that every cell is likely to take, by name: by what finished cells of the same command (and the same number
-    of rows per class, if there are any) took for a unit of work, else by `rates`, else by cells of other numbers; `None`
-    where nothing says anything.
+    of rows per class, if there are any) took for a unit of work, else by `rates`, else by cells of other numbers;
+    `None` where nothing says anything.
     """
     done = [cell for cell in cells if states[cell.name].state == DONE and states[cell.name].seconds is not None]
     return {cell.name: _estimate(cell, done, states, rates) for cell in cells}
