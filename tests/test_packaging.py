@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from ddg_hf.cli import COMMANDS
 from ddg_hf.version import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -84,12 +85,15 @@ def test_linter_versions_agree():
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_has_a_documented_main(name):
     module = importlib.import_module(f"recipes.{name}")
-    assert module.__doc__ and f"ddg-hf {name.replace('_', '-')}" in module.__doc__
+    command = next(command for command, (target, _) in COMMANDS.items() if target == f"ddg_hf.recipes.{name}")
+    assert module.__doc__ and f"ddg-hf {command}" in module.__doc__
     (argv,) = inspect.signature(module.main).parameters.values()
     assert argv.name == "argv" and argv.default is None
 
 
 def test_every_python_file_names_the_licence():
-    paths = [p for folder in ("ddg_hf", "recipes", "tests", "benchmarks") for p in (ROOT / folder).rglob("*.py")]
+    paths = [
+        p for folder in ("ddg_hf", "recipes", "tests", "benchmarks", "docs") for p in (ROOT / folder).rglob("*.py")
+    ]
     header = re.compile(r"# Copyright \d{4} The ddg_hf team\. Licensed under the Apache License, Version 2\.0\.\n")
     assert [str(path) for path in paths if not header.match(path.read_text(encoding="utf-8"))] == []
