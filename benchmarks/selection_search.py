@@ -10,6 +10,7 @@ Texts are sampled once: what `ddg-hf generate` would sample for the same seed. E
 which `ddg-hf evaluate-icl` evaluates; what is done is not done again. Prints one JSON object.
 """
 
+import contextlib
 import json
 import sys
 from dataclasses import dataclass, field
@@ -124,7 +125,8 @@ def main() -> None:
             argv = ["--task", data_args.task, "--distilled", str(output_dir / way), "--model", search_args.model]
             argv += ["--split", "validation", "--test_number", str(search_args.test_number)]
             argv += ["--data_dir", data_args.data_dir, "--output_dir", str(results)]
-            evaluate_icl.main(argv)
+            with contextlib.redirect_stdout(sys.stderr):
+                evaluate_icl.main(argv)
         for entry in json.loads((results / "results.json").read_text())["aggregates"]:
             row = {"way": way, "dpc": entry["dpc"], "sets": entry["num_sets"], "queries": entry["num_queries"]}
             row |= {"raw": entry["accuracy"], "calibrated": entry["calibrated_accuracy"]}

@@ -44,6 +44,7 @@ RUNS = {
 # Pages whose commands are parsed only.
 PARSED = {
     "docs/results/icl_cpu.md": "38 evaluations that differ in the task and the demonstrations alone",
+    "docs/results/study_cpu.md": "hours",
     "docs/scaling.md": "benchmarks",
 }
 # Python blocks, by their first lines, that cannot run here: test_python_blocks.py resolves their names.
