@@ -86,8 +86,8 @@ class StudyResults:
                 name, other = seen.setdefault(split, (cell.name, value))
                 if value != other:
                     raise UserError(
-                        f"'{name}' and '{cell.name}' were run on different data (split '{split}'); run the study "
-                        "again with --overwrite"
+                        f"'{name}' and '{cell.name}' were run on different data (split '{split}'); delete below "
+                        f"'{self.directory.output('')}' what is to be run again"
                     )
 
     def _cells(self, method: Method, stage: str) -> list[Cell]:
@@ -231,7 +231,9 @@ def _side(parts: Sequence[tuple[Cell, Any]], dpc: int) -> Side | None:
         return None
     queries = groups[0][1].queries_Q
     if not all(np.array_equal(group.queries_Q, queries) for _, group in groups):
-        raise UserError("training seeds of one method were tested on different queries; use --overwrite")
+        raise UserError(
+            "training seeds of one method were tested on different queries; delete one of them below cells/"
+        )
     return Side(
         np.concatenate([group.correct_SQ for _, group in groups]),
         np.concatenate([np.full(len(group.correct_SQ), seed) for seed, group in groups]),

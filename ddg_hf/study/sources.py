@@ -36,26 +36,22 @@ def given_sets(source: str) -> GivenSets:
         source: Directory or Hub id.
 
     Raises:
-        UserError: there are none.
+        UserError: there are none, or they cannot be read.
     """
-    from ..errors import UserError
     from ..evaluation.demonstrations import available_dpc
     from ..evaluation.demonstrations.described import describe_distilled
     from ..evaluation.demonstrations.distilled import load_distilled
 
-    try:
-        spec = describe_distilled(source)
-    except UserError:
-        spec = None  # files of DiLM do not say what their labels are called
     counts, digest = {}, hashlib.sha256()
     for dpc in available_dpc(source):
-        if spec is None:
-            files = sorted((Path(source).expanduser() / f"dpc_{dpc}").glob("dataset_*.json"))
+        # Files of DiLM do not say what their labels are called.
+        files = sorted((Path(source).expanduser() / f"dpc_{dpc}").glob("dataset_*.json"))
+        if files:
             counts[dpc] = len(files)
             for file in files:
                 digest.update(file.read_bytes())
             continue
-        members = load_distilled(source, f"dpc_{dpc}", spec)
+        members = load_distilled(source, f"dpc_{dpc}", describe_distilled(source))
         counts[dpc] = len(members)
         digest.update("".join(f"{m.set_id} {set_fingerprint(m.rows)}\n" for m in members).encode())
     return GivenSets(counts, digest.hexdigest())

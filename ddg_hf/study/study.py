@@ -2,7 +2,6 @@
 """A study as a whole: its plan, its directory, its run, its results."""
 
 import dataclasses
-import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -166,7 +165,6 @@ class Study:
             "learner": self.args.learner,
             "model": self.args.model,
             "split": self.args.split,
-            "num_replicates": 2000,
         }
         results = StudyResults(self.directory, self.args, states).as_dict(facts)
         write_readable_json(self.directory.path / RESULTS_FILE, results)
@@ -193,8 +191,3 @@ class Study:
             if cell.stage == "evaluate-icl" and states[cell.name].state == DONE and results.is_file():
                 return read_json(results).get("label_names")
         return None
-
-
-def command_line(command: list[str]) -> str:
-    """A command as one would type it."""
-    return "ddg-hf " + shlex.join(command)
