@@ -80,7 +80,8 @@ class Backend(Protocol):
         context_length: Greatest number of tokens of a prompt with its answer; `None` if unknown.
         failures: One-line descriptions of the queries that the last call could not answer; empty where a failure is
             an exception.
-        shares_prefix: Whether `score` reads a prefix that several prompts of a call have in common only once.
+        shares_prefix: Whether a prefix that several prompts have in common is read only once. Then the backend has
+            `score_each(groups, progress)`, the scores of several groups of prompts, each with a prefix of its own.
     """
 
     context_length: int | None

@@ -176,12 +176,13 @@ class ICLEvaluator:
         self, shown: Sequence[Sequence[Demonstration]], queries: Sequence[Texts], progress: Progress | None
     ) -> tuple[LabelScores, np.ndarray]:
         """Scores each query, and the queries without content, behind its own demonstrations, which are read once."""
-        found = []
-        for demonstrations, query in zip(shown, queries, strict=True):
-            prompts = self.template.prompts(demonstrations, [query, *self._content_free(queries)])
-            found.append(self.backend.score(prompts))
-            if progress is not None:
-                progress(1)
+        found = self.backend.score_each(
+            [
+                self.template.prompts(demonstrations, [query, *self._content_free(queries)])
+                for demonstrations, query in zip(shown, queries, strict=True)
+            ],
+            progress,
+        )
         logprobs_QK = np.stack([scores.logprobs_QK[0] for scores in found])
         contextual_QK = np.stack([_mean_logprobs(scores.logprobs_QK[1:]) for scores in found])
         return LabelScores(logprobs_QK, found[0].label_tokens_K), contextual_QK

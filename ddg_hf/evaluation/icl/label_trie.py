@@ -86,7 +86,14 @@ def edges_of(trie: LabelTrie, nodes: Iterable[tuple[int, int]]) -> tuple[list[in
 
 def score_all(rows: Rows, trie: LabelTrie) -> np.ndarray:
     """Log-probability of every label behind every row, `[B, K]`, nats, float64."""
-    logprobs_BM = _edges(rows, trie) if rows.can_branch else _edges_by_label(rows, trie)
+    return sum_along_paths(_edges(rows, trie) if rows.can_branch else _edges_by_label(rows, trie), trie)
+
+
+def sum_along_paths(logprobs_BM: np.ndarray, trie: LabelTrie) -> np.ndarray:
+    """
+    Log-probability of every label, `[B, K]`, from those of each token behind the path to its parent, `[B, M]`, which
+    are overwritten.
+    """
     for node in range(1, len(trie.tokens)):  # parents come before their children
         logprobs_BM[:, node] += logprobs_BM[:, trie.parents[node]]
     leaves = sorted(trie.label_at, key=trie.label_at.__getitem__)
@@ -97,11 +104,11 @@ def _first(rows: Rows, trie: LabelTrie) -> np.ndarray:
     """`[B, M]` with the log-probabilities of the first tokens; 0 for the others and the root."""
     logprobs_BM = np.zeros((len(rows.next_B), len(trie.tokens)))
     _, tokens, children = edges_of(trie, [(0, 0)])
-    logprobs_BM[:, children] = _logprobs(rows.next_B, len(logprobs_BM), [0] * len(tokens), tokens)
+    logprobs_BM[:, children] = logprobs_of_edges(rows.next_B, len(logprobs_BM), [0] * len(tokens), tokens)
     return logprobs_BM
 
 
-def _logprobs(found: NextTokens, num_rows: int, at_E: Sequence[int], tokens_E: Sequence[int]) -> np.ndarray:
+def logprobs_of_edges(found: NextTokens, num_rows: int, at_E: Sequence[int], tokens_E: Sequence[int]) -> np.ndarray:
     """Log-probability `[B, E]` of each of E tokens at the same positions `at_E` of every row."""
     offsets_B = np.arange(num_rows)[:, None] * (len(found) // num_rows)
     at_BE = offsets_B + np.asarray(at_E)
@@ -123,7 +130,7 @@ def _edges(rows: Rows, trie: LabelTrie) -> np.ndarray:
     for some in (batch[start : start + most] for batch in batches for start in range(0, len(batch), most)):
         shape = (len(some), -1)
         found = rows.read(some, ids_T.expand(shape), steps_T.expand(shape), branches)
-        logprobs_BM[np.ix_(some, children)] = _logprobs(found, len(some), at, tokens)
+        logprobs_BM[np.ix_(some, children)] = logprobs_of_edges(found, len(some), at, tokens)
     return logprobs_BM
 
 
@@ -136,7 +143,7 @@ def _edges_by_label(rows: Rows, trie: LabelTrie) -> np.ndarray:
         ids = torch.tensor([trie.tokens[n] for n in path], device=rows.next_B.device).expand(len(everyone), -1)
         at_RM = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
         at, tokens, children = edges_of(trie, enumerate(path))
-        logprobs_BM[:, children] = _logprobs(rows.read(everyone, ids, at_RM), len(everyone), at, tokens)
+        logprobs_BM[:, children] = logprobs_of_edges(rows.read(everyone, ids, at_RM), len(everyone), at, tokens)
     return logprobs_BM
 
 

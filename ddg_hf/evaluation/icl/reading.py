@@ -36,8 +36,8 @@ class Branches:
     Tokens that are read behind every row at once although they do not all follow one another: those of a tree.
 
     Attributes:
-        depths_T: Number of tokens of the tree before each token on its own path.
-        visible_TT: Whether token t sees token s of the tree: its ancestors and itself.
+        depths_T: Number of tokens of the tree before each token on its own path; or `[R, T]`, of a tree for each row.
+        visible_TT: Whether token t sees token s of the tree: its ancestors and itself; or `[R, T, T]`.
     """
 
     depths_T: torch.Tensor

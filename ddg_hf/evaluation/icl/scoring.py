@@ -75,8 +75,15 @@ class KeptPrefix:
         return self.cache, prompts
 
 
-def _check_positions(model: PreTrainedModel, longest: int) -> None:
-    """Raises `UserError` if the model would read the beginning of a long prompt as that of a short one."""
+def check_lengths(model: PreTrainedModel, prompts: EncodedPrompts, new_tokens: int) -> None:
+    """
+    Raises `UserError` if a prompt with `new_tokens` behind it is longer than the model's context, or so long that the
+    model would read its beginning in another way than that of a short one.
+    """
+    longest = prompts.longest_prompt + new_tokens
+    limit = context_length(model)
+    if limit is not None and longest > limit:
+        raise UserError(f"the longest prompt has {longest} tokens, but the model's context is {limit}")
     config = model.config.get_text_config(decoder=True)
     rope = getattr(config, "rope_parameters", None) or {}
     short = rope.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", None)
@@ -91,11 +98,7 @@ def _read(
     model: PreTrainedModel, prompts: EncodedPrompts, new_tokens: int, token_budget: int, kept: KeptPrefix | None = None
 ) -> Iterator[tuple[list[int], Rows]]:
     """Reads the prefix, then yields (row numbers, rows read) for all queries; `new_tokens` may follow each row."""
-    longest = prompts.longest_prompt + new_tokens
-    limit = context_length(model)
-    if limit is not None and longest > limit:
-        raise UserError(f"the longest prompt has {longest} tokens, but the model's context is {limit}")
-    _check_positions(model, longest)
+    check_lengths(model, prompts, new_tokens)
     cache, prompts = (kept or KeptPrefix()).read(model, prompts)
     lengths = [len(query) for query in prompts.queries]
     # Where the queries are longer, a prefix for each row is little, and the model's own attention is faster: unless

@@ -10,6 +10,7 @@ from ddg_hf.errors import UserError
 
 from .backend import BestLabels, LabelScores, Progress, Prompts
 from .encoding import EncodedPrompts, context_length, encode, encode_prompts
+from .own_prefixes import score_groups
 from .scoring import (
     DEFAULT_TOKEN_BUDGET,
     KeptPrefix,
@@ -70,6 +71,15 @@ class TransformersBackend:
         lengths = [len(ids) for ids in encoded.labels]
         logprobs_QK = score_prompts(self.model, encoded, self.token_budget, progress, self._kept)
         return LabelScores(logprobs_QK, np.array(lengths))
+
+    def score_each(self, groups: Sequence[Prompts], progress: Progress | None = None) -> list[LabelScores]:
+        """[`score`] of several groups of prompts at once; see [`~ddg_hf.evaluation.icl.own_prefixes.score_groups`]."""
+        encoded = [self._encode(prompts) for prompts in groups]
+        scored = score_groups(self.model, encoded, self.token_budget, progress)
+        return [
+            LabelScores(logprobs_NK, np.array([len(ids) for ids in prompts.labels]))
+            for logprobs_NK, prompts in zip(scored, encoded, strict=True)
+        ]
 
     def best(self, prompts: Prompts, progress: Progress | None = None) -> BestLabels:
         """The most likely label of every prompt; see [`~ddg_hf.evaluation.icl.scoring.best_labels`]."""
