@@ -21,7 +21,7 @@ from ddg_hf.configs import ICLModelArguments
 from ddg_hf.data.loading import load_data
 from ddg_hf.evaluation.demonstrations import balanced_sample, to_demonstrations
 from ddg_hf.evaluation.icl import PromptTemplate, TransformersBackend
-from ddg_hf.evaluation.icl.calibration import CONTENT_FREE
+from ddg_hf.evaluation.icl.evaluator import CONTENT_FREE
 from ddg_hf.models.loading import load_causal_lm
 from ddg_hf.models.offline import offline_model_path
 
