@@ -23,7 +23,7 @@ from ddg_hf.configs import RecipeParser, RunArguments
 from ddg_hf.provenance import METADATA_FILE, check_output_dir, run_metadata, write_json
 from ddg_hf.terminal import result, say, table
 
-METHODS = ("zero-shot", "random", "K-centers", "LM-only generator", "DDG")
+METHODS = ("zero-shot", "balanced random", "K-centers", "LM-only generator", "DDG")
 
 
 @dataclass
@@ -187,7 +187,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     demonstrations = {
         "zero-shot": ["--demonstrations", "zero_shot"],
-        "random": ["--demonstrations", "balanced", *sizes],
+        "balanced random": ["--demonstrations", "balanced", *sizes],
         "K-centers": ["--demonstrations", "k_centers", *sizes],
         "LM-only generator": ["--distilled", str(output_dir / "lm_only"), *sizes],
         "DDG": ["--distilled", str(output_dir / "distilled"), *sizes],

@@ -2,7 +2,7 @@
 """
 Publish distilled sets on the Hugging Face Hub, as Parquet with a card.
 
-    ddg-hf push runs/sst2/distilled user/sst2-ddg --results runs/sst2/icl runs/sst2/learner --license mit
+    ddg-hf push runs/sst2/generate user/sst2-ddg --results runs/sst2/icl runs/sst2/evaluate_learner --license mit
 
 `datasets.load_dataset("user/sst2-ddg", "dpc_5")` then loads them. The card shows how they were made, the results that
 are given, and the checks if `ddg-hf check` was run. Everything goes up in one commit; where nothing has changed,

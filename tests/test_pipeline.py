@@ -50,7 +50,7 @@ def test_summary_has_a_row_for_every_method(demo):
     summary = json.loads((demo / "summary.json").read_text())
     assert [row["method"] for row in summary["rows"]] == [
         "zero-shot",
-        "random",
+        "balanced random",
         "K-centers",
         "LM-only generator",
         "DDG",

@@ -16,7 +16,7 @@ from .values import estimate, mapping, mappings, model_name, number, text
 _SHOWN = ("raw", "calibrated", "contextual")
 _REAL = {
     "zero_shot": ("zero-shot", "no demonstrations", "none"),
-    "balanced": ("random", "training rows at random, as many of each label", "real"),
+    "balanced": ("balanced random", "training rows at random, as many of each label", "real"),
     "random": ("random, any label", "training rows at random, whatever their label", "real"),
     "k_centers": ("K-centers", "the most typical training rows of each label", "real"),
     "herding": ("herding", "training rows with the mean embedding of their label", "real"),

@@ -29,7 +29,7 @@ RUNS = {
     "docs/own_model.md": ["runs/sst2/generate", "runs/sst2/pretrain"],
     "docs/icl.md": [*SETS, "runs/sst2/icl_balanced"],
     "docs/four_gpus.md": [],
-    "docs/hub.md": ["runs/sst2/distilled", "runs/sst2/icl", "runs/sst2/learner", "runs/sst2/pretrain"],
+    "docs/hub.md": [*SETS, "runs/sst2/evaluate_learner", "runs/sst2/pretrain"],
     "docs/checks.md": ["runs/sst2/generate", "runs/tickets/distilled"],
     "docs/formats.md": [],
     "docs/exports.md": ["runs/sst2/generate", "runs/tickets/distilled"],
@@ -43,7 +43,7 @@ RUNS = {
 }
 # Pages whose commands are parsed only.
 PARSED = {
-    "docs/results/icl_cpu.md": "38 evaluations that differ in the task and the demonstrations alone",
+    "docs/results/icl_cpu.md": "37 evaluations that differ in the task and the demonstrations alone",
     "docs/results/study_cpu.md": "hours",
     "docs/scaling.md": "benchmarks",
 }
@@ -57,7 +57,6 @@ MADE = [
     ["pretrain", "--config", "recipes/sst2/pretrain.yaml"],
     ["distill", "--config", "recipes/sst2/distill.yaml"],
     ["generate", "--config", "recipes/sst2/generate.yaml"],
-    ["generate", "--config", "recipes/sst2/generate.yaml", "--output_dir", "runs/sst2/distilled"],
     *(
         ["evaluate_icl", "--task", "sst2", *shown, "--dpc", "5", "--output_dir", f"runs/sst2/{name}"]
         for name, shown in (
@@ -65,7 +64,10 @@ MADE = [
             ("icl_balanced", ["--demonstrations", "balanced"]),
         )
     ),
-    ["evaluate_learner", "--task", "sst2", "--distilled", "runs/sst2/distilled", "--output_dir", "runs/sst2/learner"],
+    [
+        *("evaluate_learner", "--task", "sst2", "--distilled", "runs/sst2/generate"),
+        *("--output_dir", "runs/sst2/evaluate_learner"),
+    ],
     ["pretrain", "--config", "tickets.yaml", "--generator", "gpt2", "--output_dir", "runs/tickets/pretrain"],
     [
         *("generate", "--config", "tickets.yaml", "--generator", "runs/tickets/pretrain", "--dpc", "5"),

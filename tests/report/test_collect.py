@@ -61,7 +61,7 @@ def test_several_runs(tmp_path):
     (results,) = results_of(collect(tmp_path))
     assert [(row.dpc, results.title(row.method)) for row in results.rows] == [
         (0, "zero-shot"),
-        (2, "random"),
+        (2, "balanced random"),
         (2, "DDG"),
     ]
     assert results.facts == {
@@ -81,7 +81,7 @@ def test_two_evaluations_of_the_same_keep_both(tmp_path):
     builders.icl_run(tmp_path / "a", "balanced")
     builders.icl_run(tmp_path / "b", "balanced")
     (results,) = results_of(collect(tmp_path))
-    assert [results.title(row.method) for row in results.rows] == ["random", "random (b)"]
+    assert [results.title(row.method) for row in results.rows] == ["balanced random", "balanced random (b)"]
 
 
 def test_two_distilled_generators_have_different_names(tmp_path):
