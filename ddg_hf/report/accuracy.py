@@ -34,7 +34,7 @@ def headline(results: Results) -> Table:
     columns = [Column("dpc", "DPC", "count"), Column("method", "Method"), Column("num_sets", "Sets", "count")]
     columns += [Column(measure, measure_title(measure), "percent") for measure in measures]
     rows = [
-        [row.dpc, results.title(row.method), row.num_sets, *(row.accuracies.get(name) for name in measures)]
+        [row.dpc, results.title(row.method), _num_sets(row), *(row.accuracies.get(name) for name in measures)]
         for row in results.rows
     ]
     best = set()
@@ -47,7 +47,14 @@ def headline(results: Results) -> Table:
         "Accuracy in %, with 95 % intervals over sets and queries. DPC: demonstrations per class. Bold: the highest "
         "mean of its DPC and column, which is not yet a difference; see the paired differences."
     )
-    return Table(slug("accuracy", results.task), f"Accuracy on {results.task}", columns, rows, note, frozenset(best))
+    return Table(
+        slug("accuracy", results.subject), f"Accuracy on {results.subject}", columns, rows, note, frozenset(best)
+    )
+
+
+def _num_sets(row: Row) -> int | str | None:
+    """How many sets were measured, as a range where that depends on the measure."""
+    return row.num_sets if row.fewest_sets is None else f"{row.fewest_sets} to {row.num_sets}"
 
 
 def looks(results: Results) -> dict[str, Look]:
@@ -94,7 +101,7 @@ def _lines(results: Results, measure: str) -> Plot | None:
     dpcs = sorted({row.dpc for row in rows if row.dpc > 0})
     if not dpcs:
         return None
-    title = f"{measure_title(measure)}: accuracy over DPC"
+    title = results.titled(f"{measure_title(measure)}: accuracy over DPC")
     names = [name for name in styles if any(row.method == name and row.dpc > 0 for row in rows)]
     baselines = [row for row in rows if row.dpc == 0]
     with_bars = names if len(names) <= _MANY_METHODS else _chief(results, names)
@@ -138,7 +145,7 @@ def _lines(results: Results, measure: str) -> Plot | None:
     caption = f"Points are means over sets, bars 95 % intervals over sets and queries{of}."
     if baselines:
         caption += " Dashed: without demonstrations."
-    name = slug("accuracy-over-dpc", results.task, measure)
+    name = slug("accuracy-over-dpc", results.subject, measure)
     most = max((row for row in rows if row.dpc == dpcs[-1]), key=lambda row: row.accuracies[measure].mean)
     description = (
         f"Lines of {len(names)} methods over DPC {', '.join(map(str, dpcs))}; accuracy in percent. Highest mean at "
@@ -157,7 +164,9 @@ def _dots(results: Results) -> Plot:
     measures, styles = results.measures, looks(results)
     dpc = results.dpcs[0] if results.dpcs else 0
     names = list(dict.fromkeys(row.method for row in results.rows))
-    title = f"Accuracy with {dpc} demonstrations per class" if dpc else "Accuracy without demonstrations"
+    title = results.titled(
+        f"Accuracy with {dpc} demonstrations per class" if dpc else "Accuracy without demonstrations"
+    )
 
     def draw():
         height = 0.75 + 0.42 * len(names)
@@ -193,7 +202,7 @@ def _dots(results: Results) -> Plot:
             axes.spines["left"].set_visible(False)
         return figure
 
-    name = slug("accuracy-of-methods", results.task)
+    name = slug("accuracy-of-methods", results.subject)
     caption = "Points are means over sets, bars 95 % intervals over sets and queries."
     description = (
         f"{len(names)} methods, one below the other; accuracy in percent, {len(measures)} panels of measures."
@@ -217,4 +226,4 @@ def quality_table(results: Results) -> Table | None:
     about = [_ABOUT[name] for name in found if name in _ABOUT]
     about += ["sd: standard deviation of the accuracy over sets, in points."] * bool(spreads)
     note = " ".join(about)
-    return Table(slug("sets", results.task), "The sets", columns, body, note)
+    return Table(slug("sets", results.subject), results.titled("The sets"), columns, body, note)

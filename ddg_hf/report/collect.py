@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ..data.rows import set_fingerprint
 from ..errors import UserError
 from ..evaluation.results import RESULTS_FILE
 from ..formats.directory import CONFIG, DistilledDirectory, open_distilled
@@ -64,6 +65,15 @@ class Run:
         return open_distilled(self.path)
 
     @cached_property
+    def set_fingerprints(self) -> dict[str, dict[str, str]]:
+        """Fingerprints of the distilled sets as evaluations record them, by configuration and number of the set."""
+        return {
+            config: {str(n): set_fingerprint((row.texts, row.label) for row in rows) for n, rows in found.items()}
+            for config in self.sets.configs
+            for found in [self.sets.sets(config)]
+        }
+
+    @cached_property
     def checks(self) -> dict[str, Any] | None:
         """What the checks found in these very sets, or None if they were not run, or on other rows."""
         file = self.path / CHECKS_FILE
@@ -98,8 +108,8 @@ class Contents:
 
 def collect(source: str | os.PathLike) -> Contents:
     """
-    Finds what there is to report in a directory and below. Hidden directories, checkpoints and symbolic links are not
-    looked into.
+    Finds what there is to report in a directory and below; if a study is in it, only what is in the study. Hidden
+    directories, checkpoints and symbolic links are not looked into.
 
     Raises:
         UserError: no directory, nothing in it to report, a file that cannot be read, or several studies.
@@ -125,7 +135,9 @@ def collect(source: str | os.PathLike) -> Contents:
     if root is not None:
         study = read_study(root)
         cells = root / "cells"
-        runs = [Run(_name(run.path, cells), run.path, run.metadata, run.has_sets) for run in runs if run.path != root]
+        # What lies beside the study is not measured by it.
+        inside = [run for run in runs if root in run.path.parents]
+        runs = [Run(_name(run.path, cells), run.path, run.metadata, run.has_sets) for run in inside]
     contents = Contents(path, runs, study)
     if study is None and not any(run.has_sets or run.stage in (*TRAINING, *EVALUATIONS) for run in runs):
         raise UserError(

@@ -56,7 +56,9 @@ def difference_tables(results: Results) -> list[Table]:
             measures = dict.fromkeys(comparison.measure for comparison in members)
             rows = [[measure_title(m), *row] for m in measures for row in _difference_rows(results, members, m)]
             folded = bool(tables) or len(rows) > _MANY_ROWS
-            tables.append(Table(slug(stem, results.task), title, columns, rows, note, folded=folded))
+            tables.append(
+                Table(slug(stem, results.subject), results.titled(title), columns, rows, note, folded=folded)
+            )
     return tables
 
 
@@ -92,8 +94,8 @@ def _with_headings(members: Sequence[Comparison]) -> list[Comparison | str]:
 def _differences(results: Results, measure: str) -> Plot:
     everyone = main_comparisons(results)
     members = [comparison for comparison in everyone if comparison.measure == measure]
-    title = f"{measure_title(measure)}: paired differences"
-    name = slug("differences", results.task, measure)
+    title = results.titled(f"{measure_title(measure)}: paired differences")
+    name = slug("differences", results.subject, measure)
     table = Table(name, title, _DIFFERENCE_COLUMNS, _difference_rows(results, everyone, measure))
 
     same = len({comparison.a for comparison in members}) == 1
@@ -160,7 +162,7 @@ def rank_table(results: Results) -> Table | None:
     rows = [[results.title(name), *(by_method[name].get(measure) for measure in measures)] for name in order]
     counted = f" Over {_range(settings)} settings." if settings else ""
     note = f"Mean rank by mean accuracy; 1 is the highest.{counted} Ranks ignore how small a difference is."
-    return Table(slug("ranks", results.task), "Mean ranks", columns, rows, note)
+    return Table(slug("ranks", results.subject), results.titled("Mean ranks"), columns, rows, note)
 
 
 def _range(numbers: set[int]) -> str:
@@ -191,4 +193,4 @@ def power_table(results: Results) -> Table | None:
         "How many sets of each method and queries it takes to find a true difference of so many points with 80 % "
         "power, by the spread seen here. No number: more of these alone are not enough."
     )
-    return Table(slug("power", results.task), "What a difference needs", columns, rows, note)
+    return Table(slug("power", results.subject), results.titled("What a difference needs"), columns, rows, note)

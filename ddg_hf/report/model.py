@@ -44,7 +44,8 @@ class Row:
     Attributes:
         method: Name of the method.
         dpc: Demonstrations per class; 0 for none.
-        num_sets: Number of sets, or None.
+        num_sets: Number of sets, or None; of measures with different numbers the greatest.
+        fewest_sets: The least of these numbers; None if there is only one.
         num_seeds: Number of training seeds, or None.
         accuracies: By measure: `raw`, `calibrated`, `learner:<name>`, ...
         spreads: Standard deviation of the accuracy over sets, by measure.
@@ -55,6 +56,7 @@ class Row:
     method: str
     dpc: int
     num_sets: int | None = None
+    fewest_sets: int | None = None
     num_seeds: int | None = None
     accuracies: dict[str, Estimate] = field(default_factory=dict)
     spreads: dict[str, float] = field(default_factory=dict)
@@ -102,6 +104,7 @@ class Results:
 
     Attributes:
         task: Name of the task.
+        split: Name of the split, where there are results of several splits of the task; otherwise empty.
         facts: What was used, by its name for people: generator, learner, model, split, queries.
         methods: In the order of display.
         rows: In the order of display.
@@ -112,6 +115,7 @@ class Results:
     """
 
     task: str
+    split: str = ""
     facts: dict[str, str] = field(default_factory=dict)
     methods: Sequence[Method] = ()
     rows: Sequence[Row] = ()
@@ -119,6 +123,15 @@ class Results:
     ranks: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     power: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     selection: Sequence[dict[str, Any]] = ()
+
+    @property
+    def subject(self) -> str:
+        """What was measured on: the task, and its split where there are several."""
+        return self.titled(self.task)
+
+    def titled(self, title: str) -> str:
+        """Returns a title that says which split it is about, where there are several."""
+        return f"{title} ({self.split})" if self.split else title
 
     @property
     def measures(self) -> list[str]:
@@ -157,7 +170,9 @@ class Results:
     def main_measure(self) -> str | None:
         """The measure that stands for all, or None if there is none."""
         names = self.measures
-        return next((name for name in PREFERRED if name in names), names[0] if names else None)
+        # Of several language models the name of the model follows that of the measure.
+        preferred = (name for kind in PREFERRED for name in names if name.partition("@")[0] == kind)
+        return next(preferred, names[0] if names else None)
 
 
 def measure_title(measure: str) -> str:

@@ -136,7 +136,7 @@ def _accuracy(results: Results, several: bool) -> list[Section]:
     if not results.rows:
         return []
     suffix = f"-{slug(results.task, results.facts.get('split', ''))}" if several else ""
-    of = f" on {results.task}" if several else ""
+    of = f" on {results.subject}" if several else ""
     sections = [
         Section(
             f"accuracy{suffix}",

@@ -122,11 +122,14 @@ def learner_run(path: Path, training_rows: str = "balanced", accuracy: float = 0
     return path
 
 
-def icl_run(path: Path, demonstrations: str = "balanced", dpc: int = 2) -> Path:
-    """A run of `evaluate-icl` with results and no predictions."""
+def icl_run(
+    path: Path, demonstrations: str = "balanced", dpc: int = 2, rounds: int | None = None, **more: Any
+) -> Path:
+    """A run of `evaluate-icl` with results and no predictions; `more` is content of `results.json`."""
+    rounds = dpc if rounds is None else rounds
     aggregate = {
         "dpc": dpc,
-        "rounds": dpc,
+        "rounds": rounds,
         "num_sets": 3,
         "num_queries": 40,
         "seconds": 8.0,
@@ -135,7 +138,7 @@ def icl_run(path: Path, demonstrations: str = "balanced", dpc: int = 2) -> Path:
         "contextual_accuracy": None,
     }
     confusion = [
-        {"dpc": dpc, "rounds": dpc, "prediction": kind, "counts": [[15, 5, 0], [4, 15, 1]]}
+        {"dpc": dpc, "rounds": rounds, "prediction": kind, "counts": [[15, 5, 0], [4, 15, 1]]}
         for kind in ("raw", "calibrated")
     ]
     results = {
@@ -148,7 +151,7 @@ def icl_run(path: Path, demonstrations: str = "balanced", dpc: int = 2) -> Path:
         "aggregates": [aggregate],
         "confusion": confusion,
     }
-    write_json(path / "results.json", results)
+    write_json(path / "results.json", results | more)
     record(path, "evaluate-icl")
     return path
 

@@ -3,9 +3,11 @@
 
 import json
 
+import pyarrow.parquet as pq
 import pytest
 
 from ddg_hf.errors import UserError
+from ddg_hf.report.accuracy import headline, quality_table
 from ddg_hf.report.collect import collect
 from ddg_hf.report.evaluations import method_of, results_of
 from ddg_hf.report.study import read_study
@@ -21,6 +23,13 @@ def test_a_study(tmp_path):
     assert [run.name for run in contents.with_sets] == ["sets/ddg/seed_0"]
     (run,) = [run for run in contents.runs if run.name == "icl/lm_only/seed_0/dpc_5"]
     assert method_of(contents, run).title == "LM only"
+
+
+def test_what_lies_beside_a_study_is_not_of_it(tmp_path):
+    builders.study(tmp_path / "films")
+    builders.sets(tmp_path / "other", builders.texts(4), check=False)
+    contents = collect(tmp_path)
+    assert contents.runs and not [run.name for run in contents.runs if run.name.startswith("..")]
 
 
 def test_rows_of_a_study_are_in_the_order_of_its_methods(tmp_path):
@@ -89,6 +98,102 @@ def test_two_distilled_generators_have_different_names(tmp_path):
         builders.sets(tmp_path / name, builders.texts(8), check=False)
     contents = collect(tmp_path)
     assert [method_of(contents, run).title for run in contents.with_sets] == ["DDG (one)", "DDG (two)"]
+
+
+def test_an_evaluation_is_of_the_sets_with_its_rows(tmp_path):
+    for seed, (name, trained) in enumerate((("ddg", "distill"), ("lm_only", "pretrain"))):
+        path = builders.sets(tmp_path / name / "sets", builders.texts(8, seed), trained=trained, check=False)
+        recorded = collect(path).runs[0].set_fingerprints
+        # The path of then says nothing: both have this name.
+        builders.icl_run(tmp_path / "icl" / name, "moved/sets", distilled_sets=recorded)
+    (results,) = results_of(collect(tmp_path))
+    titles = {row.method: results.title(row.method) for row in results.rows}
+    assert titles == {"ddg/sets": "DDG", "lm_only/sets": "LM-only generator"}
+
+
+def test_without_rows_an_evaluation_is_of_the_sets_with_the_nearest_path(tmp_path):
+    for seed, (name, trained) in enumerate((("ddg", "distill"), ("lm_only", "pretrain"))):
+        builders.sets(tmp_path / name / "sets", builders.texts(8, seed), trained=trained, check=False)
+    used = {"icl_a": "/then/lm_only/sets", "icl_b": "/then/ddg/sets/", "icl_c": "/then/sets", "icl_d": "/then/other"}
+    for name, path in used.items():
+        builders.icl_run(tmp_path / name, path)
+    contents = collect(tmp_path)
+    titles = [method_of(contents, run).title for run in contents.of_stages("evaluate-icl")]
+    assert titles == ["LM-only generator", "DDG", "icl_c", "other"]
+
+
+def test_two_choices_of_training_rows_have_different_names(tmp_path):
+    for seed, name in enumerate(("one", "two")):
+        path = builders.sets(tmp_path / name, builders.texts(8, seed), check=False)
+        builders.record(path, "select", arguments={"demonstrations": "k_centers"})
+    contents = collect(tmp_path)
+    assert [method_of(contents, run).title for run in contents.with_sets] == ["K-centers (one)", "K-centers (two)"]
+
+
+def test_several_language_models(tmp_path):
+    for name in ("small", "large"):
+        builders.icl_run(tmp_path / name, model=f"org/{name}")
+    (results,) = results_of(collect(tmp_path))
+    (row,) = results.rows
+    assert results.main_measure() == "calibrated@org/large"
+    assert row.spreads == {
+        "raw@org/large": 0.02,
+        "calibrated@org/large": 0.01,
+        "raw@org/small": 0.02,
+        "calibrated@org/small": 0.01,
+    }
+    assert quality_table(results).rows == [[2, "balanced random", *row.spreads.values()]]
+
+
+def test_the_number_of_sets_may_depend_on_the_measure(tmp_path):
+    aggregate = {"dpc": 2, "rounds": 2, "num_sets": 30, "num_queries": 40, "accuracy": builders.interval(0.6)}
+    builders.icl_run(tmp_path / "icl", aggregates=[aggregate])
+    builders.learner_run(tmp_path / "learner")
+    (results,) = results_of(collect(tmp_path))
+    (row,) = results.rows
+    assert (row.fewest_sets, row.num_sets) == (3, 30)
+    assert [cells[:3] for cells in headline(results).rows] == [[2, "balanced random", "3 to 30"]]
+
+
+def test_two_splits_have_different_titles(tmp_path):
+    for split in ("validation", "test"):
+        builders.icl_run(tmp_path / split, split=split)
+    found = results_of(collect(tmp_path))
+    tables = [headline(results) for results in found]
+    assert [table.name for table in tables] == ["accuracy-films-test", "accuracy-films-validation"]
+    assert [table.title for table in tables] == ["Accuracy on films (test)", "Accuracy on films (validation)"]
+
+
+def _two_learners(path):
+    builders.sets(path / "distilled", builders.texts(8), check=False)
+    builders.learner_run(path / "learner_a", "balanced")
+    return builders.learner_run(path / "learner_b", "distilled", accuracy=0.9, distilled=True) / "predictions.parquet"
+
+
+def test_damaged_predictions_are_an_error(tmp_path):
+    file = _two_learners(tmp_path)
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(UserError, match="learner_b/predictions.parquet.*run the evaluation again"):
+        results_of(collect(tmp_path))
+
+
+def test_predictions_without_what_the_results_have_are_an_error(tmp_path):
+    file = _two_learners(tmp_path)
+    pq.write_table(pq.read_table(file).slice(0, 0), file)
+    with pytest.raises(UserError, match="no predictions of 2 demonstrations per class"):
+        results_of(collect(tmp_path))
+
+
+def test_what_cannot_be_paired_is_not_compared(tmp_path):
+    file = _two_learners(tmp_path)
+    table = pq.read_table(file)
+    column = table.column_names.index("query")
+    pq.write_table(table.set_column(column, "query", [[i + 1000 for i in table["query"].to_pylist()]]), file)
+    assert results_of(collect(tmp_path))[0].comparisons == []
+    pq.write_table(table.drop_columns("prediction"), file)
+    assert results_of(collect(tmp_path))[0].comparisons == []
+    file.unlink()
+    assert results_of(collect(tmp_path))[0].comparisons == []
 
 
 def test_sets_without_a_record(tmp_path):
