@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 from ..errors import UserError
 from ..evaluation.metrics import confusion_matrix
 from ..evaluation.results import PREDICTIONS_FILE
-from .collect import EVALUATIONS, Contents, Run
-from .evaluations import method_of
+from .collect import Contents, Run
+from .evaluations import Evaluated, evaluated, learner_measure, method_of, with_rounds
 from .figures import HEAT, INK, MUTED, RULE, Plot, label, new_figure
 from .model import measure_title
 from .tables import Column, Table
-from .values import mappings, model_name, number, slug, text, texts
+from .values import mappings, number, slug, texts
 
 _NO_ANSWER = "no answer"
 MOST_NUMBERS = 12  # labels; with more the numbers cannot be read
@@ -26,7 +26,18 @@ _PAIRS = 20
 
 @dataclass(frozen=True)
 class Confusion:
-    """Counts of a method, summed over its runs: rows are labels, columns what they were taken for, then no answer."""
+    """
+    Counts of a method, summed over its runs: rows are labels, columns what they were taken for, then no answer.
+
+    Attributes:
+        task: Name of the task.
+        method: Title of the method, with the number of rounds where prompts do not show whole sets.
+        measure: As in results: with the language model where there are several.
+        dpc: Demonstrations per class; 0 for none.
+        labels: Names of the labels.
+        counts: The matrix.
+        split: The split where there are several of the task, otherwise empty.
+    """
 
     task: str
     method: str
@@ -34,27 +45,41 @@ class Confusion:
     dpc: int
     labels: tuple[str, ...]
     counts: np.ndarray
+    split: str = ""
+
+    @property
+    def model(self) -> str:
+        """The language model where there are several, otherwise empty."""
+        return "" if self.measure.startswith("learner:") else self.measure.partition("@")[2]
+
+    @property
+    def title(self) -> str:
+        """What it is of, for people."""
+        parts = [self.method, f"DPC {self.dpc}" if self.dpc else "", self.model, self.split]
+        return ", ".join(part for part in parts if part)
 
 
 def confusions(contents: Contents) -> list[Confusion]:
     """
-    Returns the matrices of all evaluations, those of the same method, measure and DPC added up.
+    Returns the matrices of all evaluations, those of the same method, measure, DPC and split added up.
 
     Raises:
         UserError: the predictions of an evaluation cannot be read.
     """
     found: dict[tuple, Confusion] = {}
-    for run in contents.of_stages(*EVALUATIONS):
-        labels = tuple(texts(run.results.get("label_names")))
-        method, task = method_of(contents, run).title, text(run.results.get("task"), "?")
-        for measure, dpc, counts in _matrices(run, len(labels)):
-            key = (task, method, measure, dpc, labels)
-            before = found[key].counts if key in found else 0
-            found[key] = Confusion(task, method, measure, dpc, labels, counts + before)
+    for group in evaluated(contents):
+        for run in group.runs:
+            labels, method = tuple(texts(run.results.get("label_names"))), method_of(contents, run)
+            for measure, dpc, rounds, counts in _matrices(group, run, len(labels)):
+                title = with_rounds(method, dpc, rounds).title
+                key = (group.task, group.split, title, measure, dpc, labels)
+                before = found[key].counts if key in found else 0
+                found[key] = Confusion(group.task, title, measure, dpc, labels, counts + before, group.shown_split)
     return list(found.values())
 
 
-def _matrices(run: Run, num_labels: int) -> list[tuple[str, int, np.ndarray]]:
+def _matrices(group: Evaluated, run: Run, num_labels: int) -> list[tuple[str, int, int | None, np.ndarray]]:
+    """Measure, DPC, rounds and counts of each matrix of an evaluation."""
     if run.stage == "evaluate-learner":
         return _of_learner(run, num_labels)
     matrices = []
@@ -65,20 +90,24 @@ def _matrices(run: Run, num_labels: int) -> list[tuple[str, int, np.ndarray]]:
         except (TypeError, ValueError, OverflowError):
             continue
         if dpc is not None and isinstance(kind, str) and matrix.shape == (num_labels, num_labels + 1):
-            matrices.append((kind, int(dpc), matrix))
+            matrices.append((group.measure(run, kind), int(dpc), number(entry.get("rounds")), matrix))
     return matrices
 
 
-def _of_learner(run: Run, num_labels: int) -> list[tuple[str, int, np.ndarray]]:
+def _of_learner(run: Run, num_labels: int) -> list[tuple[str, int, None, np.ndarray]]:
     file = run.path / PREDICTIONS_FILE
     if not file.is_file():
         return []
     try:
         table = pq.read_table(file, columns=["dpc", "reference", "prediction"])
         dpc, reference, prediction = (table[name].to_numpy() for name in table.column_names)
-        measure = f"learner:{model_name(run.results.get('learner'))}"
         return [
-            (measure, int(n), confusion_matrix(prediction[dpc == n], reference[dpc == n], num_labels))
+            (
+                learner_measure(run),
+                int(n),
+                None,
+                confusion_matrix(prediction[dpc == n], reference[dpc == n], num_labels),
+            )
             for n in np.unique(dpc)
         ]
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
@@ -86,12 +115,16 @@ def _of_learner(run: Run, num_labels: int) -> list[tuple[str, int, np.ndarray]]:
 
 
 def confusion_plots(found: Sequence[Confusion], order: Sequence[str]) -> list[Plot]:
-    """Returns a figure of each method: the greatest DPC, and the measure that most methods have (calibrated first)."""
+    """
+    Returns a figure of each method, for each split and language model: the greatest DPC, and one measure (calibrated
+    first).
+    """
     plots = []
-    for task in dict.fromkeys(one.task for one in found):
-        mine = [one for one in found if one.task == task]
+    for place in dict.fromkeys((one.task, one.split) for one in found):
+        mine = [one for one in found if (one.task, one.split) == place]
+        methods = dict.fromkeys(one.method for one in mine)
         for measure in _measures(mine):
-            for method in sorted({one.method for one in mine}, key=lambda m: order.index(m) if m in order else 99):
+            for method in sorted(methods, key=lambda m: order.index(m) if m in order else len(order)):
                 matches = [one for one in mine if (one.method, one.measure) == (method, measure)]
                 if matches:
                     plots.append(_plot(max(matches, key=lambda one: one.dpc)))
@@ -99,10 +132,13 @@ def confusion_plots(found: Sequence[Confusion], order: Sequence[str]) -> list[Pl
 
 
 def _measures(found: Sequence[Confusion]) -> list[str]:
-    """One measure in context and the learners."""
+    """One kind of answers in context, of every language model; the first learner if there is none."""
     names = list(dict.fromkeys(one.measure for one in found))
-    in_context = [name for name in ("calibrated", "raw") if name in names][:1]
-    return in_context + [name for name in names if name.startswith("learner:")][: 0 if in_context else 1]
+    kinds = {name.partition("@")[0] for name in names}
+    chosen = next((kind for kind in ("calibrated", "raw") if kind in kinds), None)
+    if chosen is None:
+        return [name for name in names if name.startswith("learner:")][:1]
+    return [name for name in names if name.partition("@")[0] == chosen]
 
 
 def _plot(one: Confusion) -> Plot:
@@ -147,7 +183,7 @@ def _plot(one: Confusion) -> Plot:
         return figure
 
     measure = measure_title(one.measure)
-    title = f"{one.method}, DPC {one.dpc}" if one.dpc else one.method
+    title = one.title
     right = int(np.trace(counts[:, :size]))
     total = int(totals.sum())
     pairs = _confused(one, 1)
@@ -155,7 +191,7 @@ def _plot(one: Confusion) -> Plot:
     description = f"Matrix of {size} labels. {caption}"
     if pairs:
         description += f" Confused most often: {pairs[0][0]} taken for {pairs[0][1]}, {100 * pairs[0][3]:.0f} percent."
-    name = slug("confusion", one.task, one.measure, one.method)
+    name = slug("confusion", one.task, one.split, one.measure, one.method)
     if size <= MOST_NUMBERS:
         table_columns = [Column("label", "True label"), *(Column(name, name, "count") for name in columns)]
         rows = [[name, *map(int, row)] for name, row in zip(one.labels, counts, strict=True)]
@@ -188,8 +224,14 @@ def _pair_table(name: str, title: str, pairs) -> Table:
 
 
 def confusion_table(found: Sequence[Confusion]) -> Table:
-    """All matrices as one long table: for every method, measure and DPC the labels that are confused most often."""
-    columns = [
+    """
+    All matrices as one long table: for every task and split (where there are several), method, measure and DPC the
+    labels that are confused most often.
+    """
+    places = {"task": [one.task for one in found], "split": [one.split for one in found]}
+    places = {name: values for name, values in places.items() if len(set(values)) > 1}
+    columns = [Column(name, name.capitalize()) for name in places]
+    columns += [
         Column("method", "Method"),
         Column("measure", "Measure"),
         Column("dpc", "DPC", "count"),
@@ -199,7 +241,9 @@ def confusion_table(found: Sequence[Confusion]) -> Table:
         Column("share", "Of the label, %", "percent"),
     ]
     rows = [
-        [one.method, measure_title(one.measure), one.dpc, *pair] for one in found for pair in _confused(one, _PAIRS)
+        [*(values[i] for values in places.values()), one.method, measure_title(one.measure), one.dpc, *pair]
+        for i, one in enumerate(found)
+        for pair in _confused(one, _PAIRS)
     ]
     note = f"Labels taken for others, of each matrix at most the {_PAIRS} most frequent pairs by share of the label."
     return Table("confusions", "What is taken for what, all matrices", columns, rows, note, folded=True)

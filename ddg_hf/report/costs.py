@@ -16,7 +16,8 @@ _SECONDS = {
     "generate_seconds": "making the sets",
     "evaluate_seconds": "evaluating them",
 }
-_DURATIONS = sorted({n * unit for unit in (0.01, 1, 60, 3600) for n in (1, 2, 5, 10, 20, 30)})
+_DAY = 86_400
+_DURATIONS = sorted({n * unit for unit in (0.01, 1, 60, 3600, _DAY) for n in (1, 2, 5, 10, 20, 30)})
 _COLUMNS = {
     **{key: Column(key, title.capitalize(), "seconds") for key, title in _SECONDS.items()},
     "peak_memory_mb": Column("peak_memory_mb", "Peak memory, MB", "number", 0),
@@ -33,7 +34,7 @@ def cost_table(results: Results) -> Table | None:
     columns = [Column("dpc", "DPC", "count"), Column("method", "Method"), *(_COLUMNS[key] for key in keys)]
     body = [[row.dpc, results.title(row.method), *map(row.cost.get, keys)] for row in rows]
     note = "Time on the machine that ran the study. In CSV files: seconds."
-    return Table(slug("costs", results.task), "What the methods cost", columns, body, note)
+    return Table(slug("costs", results.subject), results.titled("What the methods cost"), columns, body, note)
 
 
 def cost_plots(results: Results) -> list[Plot]:
@@ -43,8 +44,8 @@ def cost_plots(results: Results) -> list[Plot]:
     if not rows:
         return []
     bars = [(results.title(row.method), {_SECONDS[k]: row.cost[k] for k in _SECONDS if k in row.cost}) for row in rows]
-    title = f"Time of each method with {dpc} demonstrations per class"
-    plots = [_bars(slug("time", results.task), title, list(_SECONDS.values()), bars)]
+    title = results.titled(f"Time of each method with {dpc} demonstrations per class")
+    plots = [_bars(slug("time", results.subject), title, list(_SECONDS.values()), bars)]
     measure = results.main_measure()
     measured = [row for row in rows if measure in row.accuracies and _total(row) > 0]
     if measure is not None and len(measured) > 1:
@@ -78,7 +79,7 @@ def _bars(name: str, title: str, parts: Sequence[str], bars: Sequence[tuple[str,
                 axes.barh(y, width, left=left, height=0.62, color=look(i).color, edgecolor=SURFACE, linewidth=0.8)
                 left += width
             axes.annotate(
-                duration(sum(values.values())), (left, y), (5, 0), textcoords="offset points", va="center",
+                _duration(sum(values.values())), (left, y), (5, 0), textcoords="offset points", va="center",
                 fontsize=8.5, color=INK,
             )  # fmt: skip
         axes.set_yticks(range(len(bars)), [label(title) for title, _ in bars])
@@ -102,13 +103,13 @@ def _bars(name: str, title: str, parts: Sequence[str], bars: Sequence[tuple[str,
     ]
     rows = [[title, *map(values.get, used)] for title, values in bars]
     most = max(bars, key=lambda bar: sum(bar[1].values()))
-    description = f"{len(bars)} bars of time. The longest is {most[0]}: {duration(sum(most[1].values()))}."
+    description = f"{len(bars)} bars of time. The longest is {most[0]}: {_duration(sum(most[1].values()))}."
     return Plot(name, title, "Time on the machine that ran it.", description, Table(name, title, columns, rows), draw)
 
 
 def _scatter(results: Results, measure: str, dpc: int, rows: Sequence[Row]) -> Plot:
     styles = looks(results)
-    title = f"{measure_title(measure)}: accuracy over time"
+    title = results.titled(f"{measure_title(measure)}: accuracy over time")
 
     def draw():
         figure, (axes,) = new_figure(5.8, 3.5)
@@ -133,13 +134,15 @@ def _scatter(results: Results, measure: str, dpc: int, rows: Sequence[Row]) -> P
         )
         axes.set_xscale("log")
         axes.margins(x=0.12)
-        _duration_ticks(axes)
+        ticks = duration_ticks(*axes.get_xlim(), [_total(row) for row in rows])
+        axes.set_xticks(ticks, [tick_label(tick) for tick in ticks])
+        axes.xaxis.set_minor_formatter(lambda value, _: "")
         axes.set(xlabel="Time of training, making the sets and evaluating them (log scale)", ylabel="Accuracy, %")
         axes.grid()
         axes.tick_params(which="both", length=0)
         return figure
 
-    name = slug("accuracy-over-time", results.task)
+    name = slug("accuracy-over-time", results.subject)
     columns = [
         Column("method", "Method"),
         Column("seconds", "Time", "seconds"),
@@ -151,31 +154,48 @@ def _scatter(results: Results, measure: str, dpc: int, rows: Sequence[Row]) -> P
     return Plot(name, title, caption, description, Table(name, title, columns, body), draw)
 
 
-def _duration_ticks(axes) -> None:
-    """Ticks of a logarithmic axis of seconds at durations that people would choose, a few of them."""
-    low, high = axes.get_xlim()
-    ticks = [tick for tick in _DURATIONS if low <= tick <= high]
+def duration_ticks(low: float, high: float, values: Sequence[float]) -> list[float]:
+    """
+    Returns a few ticks for a logarithmic axis of seconds from `low` to `high`, at durations that people would choose;
+    if fewer than two of these are within it, some of the values that it shows.
+    """
+    chosen = _apart([tick for tick in _DURATIONS if low <= tick <= high], low, high)
+    return chosen if len(chosen) > 1 else _apart(sorted(values), low, high)
+
+
+def _apart(ticks: Sequence[float], low: float, high: float) -> list[float]:
+    """Ticks without those that are so near to the one before that their labels would touch, or be the same."""
     apart = (high / low) ** 0.18
     kept: list[float] = []
     for tick in ticks:
-        if not kept or tick >= kept[-1] * apart:
+        if not kept or (tick >= kept[-1] * apart and tick_label(tick) != tick_label(kept[-1])):
             kept.append(tick)
-    axes.set_xticks(kept)
-    axes.xaxis.set_major_formatter(lambda value, _: duration(value).replace(".0", ""))
-    axes.xaxis.set_minor_formatter(lambda value, _: "")
+    return kept
+
+
+def tick_label(seconds: float) -> str:
+    """Returns a duration as an axis has it, in the unit that people would choose."""
+    if seconds >= _DAY:
+        return f"{seconds / _DAY:.3g} d"
+    return _duration(seconds).replace(".0 ", " ")
+
+
+def _duration(seconds: float) -> str:
+    """Like `duration`, with more digits below a second."""
+    return f"{seconds:.2g} s" if seconds < 1 else duration(seconds)
 
 
 def run_costs(contents: Contents) -> tuple[Table, Plot | None] | None:
-    """What each run of a directory that is no study cost, and a figure of it; None if nothing recorded its time."""
+    """What each run of a directory that is no study cost, and a figure of it; None if none recorded that."""
     rows = []
     for run in contents.runs:
         if not run.metadata or run.stage == "demo":
             continue
         peak = number(run.metadata.get("process_peak_memory_mb"))
         rows.append([run.name, run.stage, _seconds(run), peak])
-    if not rows:
-        return None
     seconds = _demo_seconds(contents)
+    if not rows or not (seconds or any(value is not None for row in rows for value in row[2:])):
+        return None
     columns = [
         Column("run", "Run"),
         Column("stage", "Stage"),

@@ -4,11 +4,14 @@
 import numpy as np
 import pytest
 
-from ddg_hf.report.confusion import Confusion, confusion_plots, confusion_table
+from ddg_hf.report.collect import collect
+from ddg_hf.report.confusion import Confusion, confusion_plots, confusion_table, confusions
+from ddg_hf.report.costs import duration_ticks, tick_label
 from ddg_hf.report.curves import moving_average
 from ddg_hf.report.figures import look, spread_out
 from ddg_hf.report.page import thinned
 from ddg_hf.report.tables import Column, Table
+from tests.report import builders
 
 
 @pytest.mark.parametrize(
@@ -64,3 +67,52 @@ def test_confusion_of_the_greatest_dpc_is_drawn():
 def test_confusion_of_many_labels_has_pairs_as_its_table():
     (plot,) = confusion_plots([matrix("DDG", 5, size=50)], [])
     assert plot.table.rows == [("label 0", "label 1", 3, 3 / 13)]
+
+
+def test_methods_that_are_in_no_results_are_drawn_in_their_order():
+    names = [f"method {i}" for i in range(20)]
+    plots = confusion_plots([matrix(name, 5) for name in names], ["method 7"])
+    assert [plot.title for plot in plots] == [f"{name}, DPC 5" for name in ["method 7", *names[:7], *names[8:]]]
+
+
+def test_matrices_of_splits_and_models_and_rounds_are_not_added_up(tmp_path):
+    for i, (split, model, rounds) in enumerate(
+        [
+            ("validation", "a", 2),
+            ("validation", "a", 2),
+            ("validation", "b", 2),
+            ("validation", "b", 1),
+            ("test", "a", 2),
+        ]
+    ):
+        builders.icl_run(tmp_path / f"run_{i}", split=split, model=f"org/{model}", rounds=rounds)
+    found = confusions(collect(tmp_path))
+    sums = {(one.title, one.measure.partition("@")[0]): one.counts.sum() for one in found}
+    expected = {
+        "balanced random, DPC 2, org/a, validation": 80,
+        "balanced random, DPC 2, org/b, validation": 40,
+        "balanced random, 1 rounds, DPC 2, org/b, validation": 40,
+        "balanced random, DPC 2, test": 40,
+    }
+    assert sums == {(title, kind): n for title, n in expected.items() for kind in ("raw", "calibrated")}
+    plots = confusion_plots(found, [])
+    assert {plot.title for plot in plots} == set(expected)
+    assert len({plot.name for plot in plots}) == 4 and all("calibrated" in plot.name for plot in plots)
+    table = confusion_table(found)
+    assert [column.name for column in table.columns][:3] == ["split", "method", "measure"]
+    assert {row[0] for row in table.rows} == {"validation", "test"}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "values", "expected"),
+    [
+        (1, 1000, [2, 900], ["1 s", "5 s", "20 s", "2 min", "10 min"]),
+        (39, 51, [50, 40], ["40 s", "50 s"]),
+        (190_000, 315_000, [200_000, 300_000], ["2.31 d", "3.47 d"]),
+        (0.0085, 0.035, [0.01, 0.03], ["0.01 s", "0.02 s"]),
+        (86_400, 1_000_000, [90_000], ["1 d", "2 d", "5 d", "10 d"]),
+        (41, 43, [41.1, 41.2, 42.4], ["41 s", "42 s"]),
+    ],
+)
+def test_every_axis_of_durations_has_ticks(low, high, values, expected):
+    assert [tick_label(tick) for tick in duration_ticks(low, high, values)] == expected
