@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import UserError
 from ..formats.directory import CONFIG
 from ..quality import CHECKS
+from ..terminal import warn
 from .collect import Contents, Run
 from .evaluations import distilled, method_of
 from .nearest import MEASURE, NEAR_COPY, nearest_rows
@@ -59,15 +60,14 @@ def samples_of(contents: Contents, training: TrainingRows) -> Samples:
     first sets of each directory.
 
     Raises:
-        UserError: a directory of distilled sets cannot be read.
+        UserError: a directory of distilled sets cannot be read, or the training rows that the user named.
     """
     arguments = contents.study.arguments if contents.study is not None else {}
-    result, directories = Samples(), distilled(contents)
-    for run in directories:
-        rows = _rows(contents, run)
-        result.total += len(rows)
-        rows.sort(key=lambda row: row["set"])
-        rows = rows[: max(1, MOST_ROWS // len(directories))]
+    directories = distilled(contents)
+    counts = [sum(run.sets.table(config).num_rows for config in run.sets.configs) for run in directories]
+    result = Samples(total=sum(counts))
+    for run, share in zip(directories, shares(counts, MOST_ROWS), strict=True):
+        rows = _first_sets(_rows(contents, run), share)
         note = _add_nearest(result, rows, run, training, arguments)
         if note and note not in result.notes:
             result.notes.append(note)
@@ -78,6 +78,29 @@ def samples_of(contents: Contents, training: TrainingRows) -> Samples:
             f"Shown are {len(result.rows):,} of {result.total:,} rows: the first sets of each directory."
         )
     return result
+
+
+def shares(counts: Sequence[int], most: int) -> list[int]:
+    """Returns how many of each of several counts are taken: all, or as equal parts of `most` as there can be."""
+    taken = list(counts)
+    left = most
+    for place, i in enumerate(sorted(range(len(counts)), key=counts.__getitem__)):
+        taken[i] = min(counts[i], left // (len(counts) - place))
+        left -= taken[i]
+    return taken
+
+
+def _first_sets(rows: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """The first sets, whole ones unless the very first has more than `most` rows."""
+
+    def place(row: dict[str, Any]) -> tuple[int, int]:
+        return row["set"], row["dpc"]
+
+    rows = sorted(rows, key=place)
+    if len(rows) <= most:
+        return rows
+    end = next((i for i in range(most, 0, -1) if place(rows[i]) != place(rows[i - 1])), most)
+    return rows[:end]
 
 
 def _rows(contents: Contents, run: Run) -> list[dict[str, Any]]:
@@ -113,7 +136,7 @@ def _title(contents: Contents, run: Run) -> str:
         return title
     alike = [
         other
-        for run in contents.with_sets
+        for run in distilled(contents)
         if (other := contents.study.cell(run.name)) is not None and other.method == cell.method
     ]
     return f"{title}, seed {cell.seed}" if len(alike) > 1 else title
@@ -124,7 +147,14 @@ def _add_nearest(samples: Samples, rows: list[dict], run: Run, training: Trainin
     try:
         real = training.of(run, arguments)
     except UserError as error:
-        return why_not(error)
+        given = [f"--{name}" for name in ("task", "data_dir", "train") if getattr(training, name) is not None]
+        if given:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{', '.join(given)}: not the training rows of '{run.name}': {reason}") from error
+        note = why_not(error)
+        if note not in samples.notes:
+            warn(f"warning: {note}")
+        return note
     logger.info("%s: %d rows, nearest of %d training rows", run.name, len(rows), len(real.train))
     train = [_BETWEEN.join(row) for row in real.train]
     for row, found in zip(rows, nearest_rows([row["text"] for row in rows], train), strict=True):

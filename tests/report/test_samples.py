@@ -3,11 +3,12 @@
 
 import pytest
 
+from ddg_hf.errors import UserError
 from ddg_hf.report import nearest, samples
 from ddg_hf.report.collect import collect
 from ddg_hf.report.nearest import nearest_rows
 from ddg_hf.report.real_rows import TrainingRows
-from ddg_hf.report.samples import checks_table, leak_table, samples_of
+from ddg_hf.report.samples import checks_table, leak_table, not_checked, samples_of, shares
 from tests.report import builders
 
 REAL = ["The weather was mild in the mountains.", "A gripping story, told with wit!", "Nothing works in this kitchen."]
@@ -46,18 +47,26 @@ def test_rows_of_the_training_file(tmp_path):
     assert (first["label"], first["set"], first["dpc"], first["loss"]) == ("positive", 0, 1, 1.25)
 
 
-def test_training_rows_that_cannot_be_loaded_are_said(tmp_path):
-    builders.sets(tmp_path / "sets", builders.texts(4))
-    found = samples_of(collect(tmp_path / "sets"), TrainingRows(task="sst2", data_dir=str(tmp_path / "nowhere")))
-    assert len(found.rows) == 4 and found.compared == []
+def test_recorded_training_rows_that_cannot_be_loaded_are_said(tmp_path, capsys):
+    for name in ("one", "two"):
+        builders.sets(tmp_path / name, builders.texts(4))
+        nowhere = {"task": "sst2", "data_dir": str(tmp_path / "nowhere")}
+        builders.record(tmp_path / name, "generate", arguments=nowhere)
+    found = samples_of(collect(tmp_path), TrainingRows())
+    assert len(found.rows) == 8 and found.compared == []
     (note,) = found.notes
     assert "--data_dir" in note and "--train" in note and str(tmp_path) not in note
+    assert capsys.readouterr().err == f"warning: {note}\n"
 
 
-def test_training_rows_of_another_task_do_not_count(tmp_path):
+@pytest.mark.parametrize(
+    "given", [{"train": "/nowhere.csv"}, {"data_dir": "/nowhere"}, {"task": "qqp"}, {"task": "qqp", "data_dir": "/x"}]
+)
+def test_training_rows_that_the_user_names_must_be_there(tmp_path, given):
     builders.sets(tmp_path / "sets", builders.texts(4))
-    (note,) = samples_of(collect(tmp_path / "sets"), TrainingRows(task="qqp", data_dir=str(tmp_path))).notes
-    assert "--data_dir" in note
+    builders.record(tmp_path / "sets", "generate", arguments={"task": "sst2"})
+    with pytest.raises(UserError, match="^" + ", ".join(f"--{name}" for name in given) + ": .*'sets'"):
+        samples_of(collect(tmp_path / "sets"), TrainingRows(**given))
 
 
 def test_the_recorded_task_is_loaded_and_other_data_is_said(tmp_path):
@@ -74,6 +83,47 @@ def test_many_rows_are_cut_and_said(tmp_path, monkeypatch):
     found = samples_of(collect(tmp_path / "sets"), TrainingRows())
     assert len(found.rows) == 20 and {row["set"] for row in found.rows} == {0}
     assert "20 of 60 rows" in found.notes[0]
+
+
+def test_rows_that_fit_are_not_cut(tmp_path, monkeypatch):
+    monkeypatch.setattr(samples, "MOST_ROWS", 64)
+    for name, number in (("large", 60), ("small", 4)):
+        builders.sets(tmp_path / name, builders.texts(number), check=False)
+    assert len(samples_of(collect(tmp_path), TrainingRows()).rows) == 64
+
+
+@pytest.mark.parametrize(
+    ("counts", "most", "expected"),
+    [
+        ([60, 4], 64, [60, 4]),
+        ([60, 4], 40, [36, 4]),
+        ([50, 4, 30], 40, [18, 4, 18]),
+        ([10, 10], 5, [2, 3]),
+        ([], 5, []),
+    ],
+)
+def test_what_a_small_directory_does_not_need_the_others_have(counts, most, expected):
+    assert shares(counts, most) == expected
+
+
+def test_rows_are_cut_between_sets(tmp_path, monkeypatch):
+    monkeypatch.setattr(samples, "MOST_ROWS", 54)
+    builders.sets(tmp_path / "sets", builders.texts(60), check=False)
+    found = samples_of(collect(tmp_path / "sets"), TrainingRows())
+    assert [row["set"] for row in found.rows].count(1) == 20 and len(found.rows) == 40
+
+
+def test_rows_that_a_study_chooses_from_are_no_samples(tmp_path):
+    plan = builders.study_plan()
+    names = ("sets/ddg/seed_0", "candidates/ddg/seed_0")
+    plan["cells"] = [{"name": name, "command": ["generate"], "method": "ddg", "seed": 0} for name in names]
+    builders.write_json(tmp_path / "study.json", plan)
+    for i, name in enumerate(names):
+        builders.sets(tmp_path / "cells" / name, builders.texts(4 + i), check=False)
+    contents = collect(tmp_path)
+    found = samples_of(contents, TrainingRows())
+    assert found.total == 4 and {row["method"] for row in found.rows} == {"DDG"}
+    assert [run.name for run in not_checked(contents)] == ["sets/ddg/seed_0"]
 
 
 def test_sets_of_training_rows_are_no_samples(tmp_path):
