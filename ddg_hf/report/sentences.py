@@ -10,6 +10,7 @@ from .samples import Samples
 from .tables import Column, shown
 from .values import number
 
+_SHOWN_DIGITS = 3  # of a mean accuracy, a fraction that is shown in percent with one digit
 _PERCENT, _POINTS = Column("", kind="percent"), Column("", kind="points")
 
 
@@ -29,15 +30,37 @@ def _highest(results: Results) -> list[str]:
     """Whose mean is the highest, at the greatest number of demonstrations that several methods have."""
     measure = results.main_measure()
     for dpc in reversed(results.dpcs):
-        rows = [row for row in results.rows if row.dpc in (dpc, 0) and measure in row.accuracies]
-        if len(rows) > 1:
-            top = max(rows, key=lambda row: row.accuracies[measure].mean)
-            accuracy = shown(top.accuracies[measure], _PERCENT)
+        means = _means(results, measure, dpc)
+        if len(means) > 1:
             return [
-                f"On {results.task}, {_in_a_sentence(measure)}, {results.title(top.method)} has the highest mean "
-                f"accuracy of {len(rows)} methods at DPC {dpc}: {accuracy} %."
+                f"On {results.subject}, {_in_a_sentence(measure)}, {_top(results, measure, dpc, means)}"
+                f"{_beside_none(results, measure, max(means.values()))}."
             ]
     return []
+
+
+def _means(results: Results, measure: str | None, dpc: int) -> dict[str, float]:
+    """Mean accuracies of the methods with so many demonstrations, as exactly as they are shown."""
+    rows = [row for row in results.rows if row.dpc == dpc and measure in row.accuracies]
+    return {row.method: round(row.accuracies[measure].mean, _SHOWN_DIGITS) for row in rows}
+
+
+def _top(results: Results, measure: str, dpc: int, means: dict[str, float]) -> str:
+    best = [method for method, mean in means.items() if mean == max(means.values())]
+    names = [results.title(method) for method in best]
+    of = f"the highest mean accuracy of {len(means)} methods at DPC {dpc}"
+    if len(best) > 1:
+        return f"{', '.join(names[:-1])} and {names[-1]} share {of}: {shown(means[best[0]], _PERCENT)} %"
+    (row,) = (row for row in results.rows if (row.method, row.dpc) == (best[0], dpc))
+    return f"{names[0]} has {of}: {shown(row.accuracies[measure], _PERCENT)} %"
+
+
+def _beside_none(results: Results, measure: str, highest: float) -> str:
+    """That demonstrations are worth nothing, if so: without any the mean is as high."""
+    means = _means(results, measure, 0).values()
+    if not means or max(means) < highest:
+        return ""
+    return f"; without demonstrations it is {shown(max(means), _PERCENT)} %"
 
 
 def _in_a_sentence(measure: str) -> str:
@@ -73,7 +96,8 @@ def compared(results: Results, measure: str, members: Sequence[Comparison]) -> s
         verb = f"is ahead of {other} by"
     else:
         verb = f"against {other}:"
-    return f"{measure_title(measure)}, {a.title} {verb} {', '.join(parts)}: {_verdict(members)}."
+    where = f"On {results.subject}: " if results.split else ""
+    return f"{where}{measure_title(measure)}, {a.title} {verb} {', '.join(parts)}: {_verdict(members)}."
 
 
 def _with_unit(value: str) -> str:

@@ -1,10 +1,14 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """Sentences say who is ahead, and whether that can be told."""
 
+from pathlib import Path
+
 import pytest
 
-from ddg_hf.report.model import Comparison, Method, Results
-from ddg_hf.report.sentences import compared
+from ddg_hf.report.collect import Contents
+from ddg_hf.report.model import Comparison, Method, Results, Row
+from ddg_hf.report.samples import Samples
+from ddg_hf.report.sentences import compared, sentences
 from ddg_hf.report.values import Estimate
 
 RESULTS = Results("films", methods=[Method("ddg", "DDG", kind="generated"), Method("random", "random", kind="real")])
@@ -46,3 +50,40 @@ def comparison(
 )
 def test_differences(members, expected):
     assert compared(RESULTS, "calibrated", members) == f"In context, batch-calibrated, {expected}"
+
+
+def rows(means: dict[tuple[str, int], float]) -> list[Row]:
+    return [Row(method, dpc, accuracies={"raw": Estimate(mean)}) for (method, dpc), mean in means.items()]
+
+
+@pytest.mark.parametrize(
+    ("means", "expected"),
+    [
+        (
+            {("ddg", 5): 0.6, ("random", 5): 0.5, ("none", 0): 0.4},
+            "DDG has the highest mean accuracy of 2 methods at DPC 5: 60.0 %.",
+        ),
+        (
+            {("ddg", 5): 0.5, ("random", 5): 0.5},
+            "DDG and random share the highest mean accuracy of 2 methods at DPC 5: 50.0 %.",
+        ),
+        (
+            {("ddg", 5): 0.6, ("random", 5): 0.5, ("none", 0): 0.7},
+            "DDG has the highest mean accuracy of 2 methods at DPC 5: 60.0 %; without demonstrations it is 70.0 %.",
+        ),
+        (
+            {("ddg", 5): 0.6, ("random", 5): 0.5, ("ddg", 10): 0.7, ("none", 0): 0.4},
+            "DDG has the highest mean accuracy of 2 methods at DPC 5: 60.0 %.",
+        ),
+        ({("ddg", 5): 0.6, ("none", 0): 0.4}, None),
+    ],
+)
+def test_the_highest_mean(means, expected):
+    results = Results("films", methods=RESULTS.methods, rows=rows(means))
+    found = sentences(Contents(Path("films"), []), [results], Samples())
+    assert found == ([f"On films, in context, raw, {expected}"] if expected else [])
+
+
+def test_of_several_splits_each_sentence_names_its_own():
+    results = Results("films", "test", methods=RESULTS.methods)
+    assert compared(results, "calibrated", [comparison(5, 0.02, None, None)]).startswith("On films (test): In context")
