@@ -146,10 +146,10 @@ def test_no_path_of_the_machine_and_no_secret(report, tmp_path):
     ("build", "sections"),
     [
         (lambda p: builders.training_run(p, "pretrain"), ["training", "costs", "runs"]),
-        (lambda p: builders.sets(p, builders.texts(4)), ["summary", "costs", "samples", "checks", "runs"]),
-        (lambda p: builders.sets(p, builders.texts(4), check=False), ["summary", "costs", "samples", "runs"]),
+        (lambda p: builders.sets(p, builders.texts(4)), ["summary", "samples", "checks", "runs"]),
+        (lambda p: builders.sets(p, builders.texts(4), check=False), ["summary", "samples", "runs"]),
         (builders.icl_run, ["accuracy", "sets", "costs", "confusion", "runs"]),
-        (builders.learner_run, ["accuracy", "costs", "confusion", "runs"]),
+        (builders.learner_run, ["accuracy", "confusion", "runs"]),
     ],
 )
 def test_single_runs_have_the_sections_that_there_are_data_for(report, tmp_path, build, sections):
@@ -194,6 +194,22 @@ def test_figures_and_tables_for_papers(report, tmp_path):
     assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
 
 
+def test_two_splits_have_headings_and_files_of_their_own(report, tmp_path):
+    for split in ("validation", "test"):
+        builders.icl_run(tmp_path / "runs" / split, split=split)
+    folder = tmp_path / "paper"
+    page = Elements(report(tmp_path / "runs", "--figures", folder))
+    assert "Accuracy on films (test)" in page.text and "Accuracy on films (validation)" in page.text
+    for split in ("validation", "test"):
+        for name in (
+            f"accuracy-films-{split}.csv",
+            f"accuracy-of-methods-films-{split}.png",
+            f"sets-films-{split}.csv",
+        ):
+            assert (folder / name).is_file(), name
+        assert list(folder.glob(f"confusion-films-{split}-*.png"))
+
+
 def test_json(tmp_path, capsys):
     run = builders.training_run(tmp_path / "run")
     page, folder = tmp_path / "report.html", tmp_path / "paper"
@@ -209,6 +225,8 @@ def test_mistakes(fails, tmp_path, monkeypatch):
     assert "is a directory" in fails(run, "-o", tmp_path)
     assert ".html" in fails(run, "-o", tmp_path / "report.pdf")
     assert "not both" in fails(run, "-o", page, "--train", "x.csv", "--task", "sst2")
+    sets = builders.sets(tmp_path / "sets", builders.texts(4), check=False)
+    assert "--train: " in fails(sets, "-o", page, "--train", tmp_path / "nowhere.csv") and not page.exists()
     assert "Did you mean '--figures'" in fails(run, "--figure", "x")
     page.write_text("mine")
     assert "--overwrite" in fails(run, "-o", page)
