@@ -27,7 +27,7 @@ _LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': r"{\ttfamily\char34}",  # \textquotedbl needs another font encoding than LaTeX has by default
     "–": "--",
     "−": "$-$",
     "…": r"\ldots{}",

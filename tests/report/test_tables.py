@@ -63,8 +63,9 @@ def test_latex():
 
 
 def test_every_special_character_of_latex():
-    assert escape_latex(r"\{}$&#_%~^<>|") == (
+    assert escape_latex(r'\{}$&#_%~^<>|"') == (
         r"\textbackslash{}\{\}\$\&\#\_\%\textasciitilde{}\textasciicircum{}\textless{}\textgreater{}\textbar{}"
+        r"{\ttfamily\char34}"
     )
     assert escape_latex("a\nb\x1b[31m\u202e") == "a b [31m "
     assert escape_latex("−1.2") == "$-$1.2"
