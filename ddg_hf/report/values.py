@@ -9,8 +9,12 @@ from typing import Any, NamedTuple
 
 from ..provenance import published_record, redact
 
-# An absolute path within a text: two slashes or a drive at least, so that "and/or" and "/" are none.
-_PATH = re.compile(r"(?<![\w.~:/\\-])(?:/(?:[\w.@+~-]+/)+|[A-Za-z]:[\\/](?:[\w.@+ ~-]+[\\/])*)([\w.@+~-]*)")
+# An absolute path within a text: two slashes or a drive at least, so that "and/or" and "/" are none. It may be the URL
+# of a file, and the home directory in that a `~` already.
+_PATH = re.compile(
+    r"(?:(?<![^\W_])file:(?://(?:localhost)?)?(?:~|/(?=[A-Za-z]:))?|(?<![\w.~:/\\-]))"
+    r"(?:/(?:[\w.@+~-]+/)+|[A-Za-z]:[\\/](?:[\w.@+ ~-]+[\\/])*)([\w.@+~-]*)",
+)
 
 
 class Estimate(NamedTuple):

@@ -38,10 +38,19 @@ def test_relative_paths_and_hub_ids_stay():
         ("C:\\Users\\me\\run failed", "run failed"),
         ("and/or 1/2/3 https://example.org/a/b", "and/or 1/2/3 https://example.org/a/b"),
         ("hf_abcdefghijk", "<redacted>"),
+        ("cannot read file:///home/me/x.csv", "cannot read x.csv"),
+        ("no such file:file://localhost/home/me/data/x.csv", "no such file:x.csv"),
+        ("file:/home/me/x.csv file:///C:/Users/me/x.csv", "x.csv x.csv"),
+        ("a file: and/or a profile:/x/y", "a file: and/or a profile:/x/y"),
     ],
 )
 def test_texts_without_paths(text, expected):
     assert without_paths(text) == expected
+
+
+def test_urls_of_files_below_the_home_directory_are_paths_too(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert without_paths("cannot read 'file:///home/me/data/x.csv'") == "cannot read 'x.csv'"
 
 
 def test_slugs_fit_files():
