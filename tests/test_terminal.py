@@ -148,6 +148,17 @@ def test_durations(seconds, text):
     assert terminal.duration(seconds) == text
 
 
+@pytest.mark.parametrize("text", ["a\u00a0b", "\u4f60\u597d\u3000\u4e16\u754c", "12\u202f%", "\u2003x"])
+def test_spaces_of_all_kinds_are_printed_as_they_are(text, capsys):
+    terminal.say(text)
+    terminal.table(("label", "n"), [[text, "1"]])
+    assert capsys.readouterr().out.startswith(f"{text}\n") and terminal.printable(text) == text
+
+
+def test_separators_of_lines_are_not_spaces():
+    assert terminal.printable("a\u2028b\u2029c\x85d") == r"a\u2028b\u2029c\x85d"
+
+
 # ---- progress that is not drawn ----
 
 

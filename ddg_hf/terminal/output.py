@@ -11,6 +11,7 @@ import json
 import math
 import os
 import sys
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
@@ -132,10 +133,15 @@ def is_main_process() -> bool:
 def printable(text: str, longest: int | None = None) -> str:
     """
     Returns a text in one line, with an escape such as `\\x1b` for every character that is not printable (control
-    characters, terminal escape sequences, marks of direction), cut after `longest` characters.
+    characters, terminal escape sequences, marks of direction), cut after `longest` characters. All spaces stay.
     """
     cut = text if longest is None or len(text) <= longest else text[:longest] + "…"
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in cut)
+    return "".join(char if _is_printable(char) else char.encode("unicode_escape").decode("ascii") for char in cut)
+
+
+def _is_printable(char: str) -> bool:
+    # Of the spaces Python counts only that of ASCII; Chinese and French texts have others.
+    return char.isprintable() or unicodedata.category(char) == "Zs"
 
 
 def duration(seconds: float | None) -> str:
