@@ -1,7 +1,7 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """
-The look of all figures, and their files. matplotlib draws each of them once, in the colours of a light page: as PNG
-and SVG for papers, and inline, where every colour becomes a variable of the page, so that it follows light and dark.
+The look of all figures, and their files. matplotlib draws them in the colours of a light page: as PNG and SVG for
+papers, and inline, where every colour becomes a variable of the page, so that it follows light and dark.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from ..errors import UserError
 from ..provenance import atomic_file
+from ..terminal import printable, warn
 from .tables import Table, to_csv
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ _LEADER = {"arrowstyle": "-", "color": RULE, "lw": 0.7, "shrinkA": 0, "shrinkB":
 _COLOR = re.compile(r'(?<=: )#[0-9a-f]{6}(?=[;"])')
 _OUTLINE = re.compile(r'(?<= d=")[^"]*')
 _ID = re.compile(r'(\bid="|url\(#|href="#)')
+_MISSING = re.compile(r"Glyph (\d+) .*missing from")
 _FONTS = re.compile(r"'DejaVu Sans'(?:,\s*[^;\"]*)?")
 
 
@@ -139,7 +141,8 @@ def inline_svg(plot: Plot) -> Markup:
     Returns the figure as an SVG element for a page: colours as variables, ids that no other figure has, a title and a
     description. Text in it was escaped by matplotlib.
     """
-    svg = _svg(plot, fonttype="none")
+    with _missing_characters():  # the page has the fonts of the browser
+        svg = _svg(plot, fonttype="none")
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<style[^>]*>.*?</style>", "", svg, flags=re.DOTALL)  # it would be for the whole page
@@ -163,10 +166,22 @@ def inline_svg(plot: Plot) -> Markup:
 def _style(**options) -> Iterator[None]:
     import matplotlib
 
-    with matplotlib.rc_context({**_STYLE, **options}), warnings.catch_warnings():
-        # Of a script that the font does not have: the page has the browser's fonts.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+    with matplotlib.rc_context({**_STYLE, **options}):
         yield
+
+
+@contextlib.contextmanager
+def _missing_characters() -> Iterator[set[str]]:
+    """Yields a set that at the end has the characters that the font lacked; matplotlib's warnings of them are kept."""
+    missing: set[str] = set()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", message=_MISSING.pattern)
+        yield missing
+    for one in caught:
+        if found := _MISSING.match(str(one.message)):
+            missing.add(chr(int(found[1])))
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 def _svg(plot: Plot, fonttype: str) -> str:
@@ -177,8 +192,26 @@ def _svg(plot: Plot, fonttype: str) -> str:
     return out.getvalue()
 
 
-def save_figure(plot: Plot, folder: Path) -> None:
-    """Writes `<name>.png` (300 dpi), `<name>.svg` (letters as outlines) and `<name>.csv`."""
+def save_figures(plots: Sequence[Plot], folder: Path) -> None:
+    """
+    Writes `<name>.png` (300 dpi), `<name>.svg` (letters as outlines) and `<name>.csv` of each figure, and warns of
+    characters that are boxes there.
+    """
+    missing: dict[str, set[str]] = {}
+    for plot in plots:
+        with _missing_characters() as lacking:
+            _save(plot, folder)
+        if lacking:
+            missing[plot.name] = lacking
+    if missing:
+        characters = "".join(sorted(set().union(*missing.values())))
+        warn(
+            f"PNG and SVG files have boxes for characters that {_STYLE['font.family'][0]} lacks: "
+            f"{printable(characters, 40)} (in {printable(', '.join(missing), 200)})"
+        )
+
+
+def _save(plot: Plot, folder: Path) -> None:
     with atomic_file(folder / f"{plot.name}.svg") as file:
         file.write_text(_svg(plot, fonttype="path"), encoding="utf-8")
     with _style(), atomic_file(folder / f"{plot.name}.png") as file:

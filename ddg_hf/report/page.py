@@ -3,6 +3,7 @@
 
 import base64
 import hashlib
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from .tables import ABSENT, Table, shown, to_csv, to_latex, to_markdown
 from .values import Estimate
 
 _MOST_ROWS = 300  # of a table on the page; its CSV has all
+_STEP = "step"  # the column that a table of curves has
 _SAMPLE_KEYS = ("method", "dpc", "set", "label", "loss", "text", "similarity", "nearest")
 
 
@@ -32,7 +34,7 @@ class Section:
         id: Its anchor.
         title: Its heading, also in the navigation.
         intro: A paragraph below the heading.
-        blocks: Tables, figures, and lists of lines that are folded up, in their order.
+        blocks: Tables and figures, in their order.
         samples: Rows for the table of samples.
         groups: Lists of lines with a title, folded up.
         small: Whether its figures are small, three beside one another.
@@ -77,6 +79,7 @@ def render(page: Page) -> str:
         "latex": lambda table: _data_uri("text/x-tex", to_latex(table)),
         "markdown": lambda table: _data_uri("text/markdown", to_markdown(table)),
         "svg": inline_svg,
+        "row_header": row_header,
         "thinned": thinned,
         "scale": _scale,
         "samples_json": samples_json,
@@ -102,12 +105,50 @@ def _data_uri(kind: str, content: str) -> str:
 
 
 def thinned(table: Table) -> Table:
-    """Returns a table with at most 300 of its rows, evenly spaced, and a note that says so."""
-    if len(table.rows) <= _MOST_ROWS:
+    """
+    Returns a table with at most 300 of its rows and a note that says so: of curves some of all parts, of others the
+    first ones, since no row of them stands for its neighbours.
+    """
+    total = len(table.rows)
+    if total <= _MOST_ROWS:
         return table
-    step = -(-len(table.rows) // _MOST_ROWS)
-    note = f"{table.note} One of every {step} of {len(table.rows):,} rows; the CSV file has all.".strip()
-    return replace(table, rows=list(table.rows)[::step], note=note, best=frozenset())
+    step = -(-total // _MOST_ROWS) if any(column.name == _STEP for column in table.columns) else 1
+    kept = range(0, total, step)[:_MOST_ROWS]
+    which = f"One of every {step}" if step > 1 else f"The first {len(kept)}"
+    note = f"{table.note} {which} of {total:,} rows; the CSV file has all.".strip()
+    best = frozenset((kept.index(row), column) for row, column in table.best if row in kept)
+    return replace(table, rows=[table.rows[i] for i in kept], note=note, best=best)
+
+
+def row_header(table: Table) -> int | None:
+    """Returns the place of the column that says what a row is about: the first one of texts, or None."""
+    return next((i for i, column in enumerate(table.columns) if column.kind == "text"), None)
+
+
+def with_own_names(sections: Sequence[Section]) -> list[Section]:
+    """
+    Returns sections in which every figure and table has a name of its own, the second of a name with `-2`: elements
+    of the page and files are found by it.
+    """
+    given = {block.name for section in sections for block in section.blocks}
+    used: set[str] = set()
+    return [
+        replace(section, blocks=[_with_own_name(block, given, used) for block in section.blocks])
+        for section in sections
+    ]
+
+
+def _with_own_name(block: Plot | Table, given: set[str], used: set[str]) -> Plot | Table:
+    name = block.name
+    if name in used:
+        numbered = (f"{block.name}-{number}" for number in itertools.count(2))
+        name = next(other for other in numbered if other not in given and other not in used)
+    used.add(name)
+    if name == block.name:
+        return block
+    if isinstance(block, Plot):
+        return replace(block, name=name, table=replace(block.table, name=name))
+    return replace(block, name=name)
 
 
 def _scale(table: Table) -> dict[int, tuple[float, float]]:

@@ -15,10 +15,10 @@ from .collect import EVALUATIONS, TRAINING, Contents, collect
 from .confusion import MOST_NUMBERS, confusion_plots, confusion_table, confusions
 from .curves import training_plots
 from .evaluations import distilled, results_of
-from .figures import Plot, require_matplotlib, save_figure
+from .figures import Plot, require_matplotlib, save_figures
 from .model import Cell, Results
 from .nearest import MEASURE
-from .page import Page, Section, render
+from .page import Page, Section, render, with_own_names
 from .real_rows import TrainingRows
 from .samples import Samples, checks_table, leak_table, not_checked, samples_of, samples_table
 from .sentences import sentences
@@ -84,7 +84,7 @@ def _page(contents: Contents, training: TrainingRows) -> tuple[Page, list[Table]
     sections = [section for results in found for section in _accuracy(results, several=len(found) > 1)]
     sections += [_training(contents), _costs(contents, found), _confusions(contents, found)]
     sections += [_samples(samples), _checks(contents), _commands(contents), _runs(contents)]
-    kept = [section for section in sections if section is not None]
+    kept = with_own_names([section for section in sections if section is not None])
     tables = [block for section in kept for block in section.blocks if isinstance(block, Table)]
     if samples.rows:
         tables.append(samples_table(samples))
@@ -330,10 +330,7 @@ def _absent(contents: Contents, found: Sequence[Results], there: set[str]) -> li
 
 
 def _write_files(page: Page, tables: Sequence[Table], folder: Path) -> None:
-    for section in page.sections:
-        for block in section.blocks:
-            if isinstance(block, Plot):
-                save_figure(block, folder)
+    save_figures([block for section in page.sections for block in section.blocks if isinstance(block, Plot)], folder)
     for table in tables:
         for suffix, form in (("csv", to_csv), ("md", to_markdown), ("tex", to_latex)):
             with atomic_file(folder / f"{table.name}.{suffix}") as file:

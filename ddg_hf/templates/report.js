@@ -123,25 +123,47 @@
     return cell;
   }
 
+  function lineOf(row) {
+    const line = document.createElement("tr");
+    line.setAttribute("role", "row");
+    for (const heading of headings) {
+      const button = heading.querySelector("button");
+      line.append(cellOf(row, button.dataset.key, button.textContent));
+    }
+    return line;
+  }
+
+  const linesOf = (start, stop) => found.slice(start, stop).map((i) => lineOf(rows[i]));
+
   function show() {
     const pages = Math.max(1, Math.ceil(found.length / PAGE));
     page = Math.min(Math.max(page, 0), pages - 1);
-    const fragment = document.createDocumentFragment();
-    for (const i of found.slice(page * PAGE, (page + 1) * PAGE)) {
-      const line = document.createElement("tr");
-      line.setAttribute("role", "row");
-      headings.forEach((heading) => {
-        const button = heading.querySelector("button");
-        line.append(cellOf(rows[i], button.dataset.key, button.textContent));
-      });
-      fragment.append(line);
-    }
-    body.replaceChildren(fragment);
+    body.replaceChildren(...linesOf(page * PAGE, (page + 1) * PAGE));
     const number = (n) => n.toLocaleString("en");
-    const place = found.length > PAGE ? `, page ${number(page + 1)} of ${number(pages)}` : "";
-    byId("count").textContent = `${number(found.length)} of ${number(rows.length)} rows${place}`;
-    byId("previous").disabled = page === 0;
-    byId("next").disabled = page >= pages - 1;
+    const place = document.createElement("span");
+    place.className = "place";
+    place.textContent = found.length > PAGE ? `, page ${number(page + 1)} of ${number(pages)}` : "";
+    byId("count").replaceChildren(`${number(found.length)} of ${number(rows.length)} rows`, place);
+    // Not `disabled`: that would take the focus from the button that was just pressed.
+    byId("previous").setAttribute("aria-disabled", String(page === 0));
+    byId("next").setAttribute("aria-disabled", String(page >= pages - 1));
+  }
+
+  // Paper has no pages to turn: the rows before and behind those that are shown are added for it.
+  let printed = [];
+
+  function endPrint() {
+    for (const line of printed) line.remove();
+    printed = [];
+  }
+
+  function beginPrint() {
+    endPrint();
+    const before = linesOf(0, page * PAGE);
+    const behind = linesOf((page + 1) * PAGE);
+    printed = [...before, ...behind];
+    body.prepend(...before);
+    body.append(...behind);
   }
 
   function save() {
@@ -165,13 +187,16 @@
     const button = heading.querySelector("button");
     button.addEventListener("click", () => sort(button.dataset.key));
   }
-  const turn = (by) => {
-    page += by;
-    show();
-    table.scrollIntoView({ block: "start" });
-  };
-  byId("previous").addEventListener("click", () => turn(-1));
-  byId("next").addEventListener("click", () => turn(1));
+  for (const [name, by] of [["previous", -1], ["next", 1]]) {
+    byId(name).addEventListener("click", (event) => {
+      if (event.currentTarget.getAttribute("aria-disabled") === "true") return;
+      page += by;
+      show();
+      table.scrollIntoView({ block: "start" });
+    });
+  }
+  addEventListener("beforeprint", beginPrint);
+  addEventListener("afterprint", endPrint);
   byId("save").addEventListener("click", save);
   filter();
 })();

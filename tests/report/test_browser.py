@@ -159,7 +159,20 @@ def test_what_is_found_is_announced(open_page, study_page):
     assert (
         region.text_content() == "60 of 60 rows, page 2 of 2" and page.locator("#samples-table tbody tr").count() == 10
     )
-    assert page.get_by_role("button", name="Next").is_disabled()
+
+
+def test_turning_to_the_last_page_keeps_the_focus(open_page, study_page):
+    page = open_page(study_page)
+    region = page.get_by_role("status")
+    for name, place in (("next", "page 2 of 2"), ("previous", "page 1 of 2")):
+        button = page.locator(f"#{name}")
+        assert button.get_attribute("aria-disabled") == "false"
+        button.focus()
+        for _ in range(2):  # the second one does nothing
+            page.keyboard.press("Enter")
+            assert region.text_content() == f"60 of 60 rows, {place}"
+            assert page.evaluate("document.activeElement.id") == name
+        assert button.get_attribute("aria-disabled") == "true"
 
 
 def test_sorting_with_the_keyboard(open_page, study_page):
@@ -330,8 +343,42 @@ def test_the_whole_table_is_printed_and_controls_are_not(open_page, study_page):
     page = open_page(study_page, color_scheme="dark")
     page.emulate_media(media="print", color_scheme="dark")
     assert not page.locator(".contents").is_visible() and not page.locator("#filters").is_visible()
-    assert page.locator("#samples-table tbody tr").first.is_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    rows = page.locator("#samples-table tbody tr")
+    texts = json.loads(page.locator("#samples-data").text_content())
+    assert shown_texts(page) == [row[texts["columns"].index("text")] for row in texts["rows"]] and rows.count() == 60
+    assert all(row.is_visible() for row in rows.all())
+    hidden = "(texts) => texts.filter((text) => text.scrollHeight > text.clientHeight + 1 && text.clientHeight).length"
+    assert page.locator("#samples-table .clamped").count() == 1
+    assert page.locator("#samples-table .text").evaluate_all(hidden) == 0
+    assert page.get_by_role("status").inner_text() == "60 of 60 rows"
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert rows.count() == 50
+
+
+def test_printing_from_the_last_page_has_all_rows_in_order(open_page, study_page):
+    page = open_page(study_page)
+    before = shown_texts(page)
+    page.locator("#next").click()
+    last = shown_texts(page)
+    page.evaluate(
+        """addEventListener('beforeprint', () => {
+          window.printed = document.querySelectorAll('#samples-table tbody tr').length;
+        })"""
+    )
+    page.pdf()
+    assert page.evaluate("window.printed") == 60 and shown_texts(page) == last
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert shown_texts(page) == before + last
+
+
+def test_what_is_unfolded_is_printed(open_page, study_page):
+    page = open_page(study_page)
+    page.emulate_media(media="print")
+    assert page.get_by_text("error: cannot read 'x.parquet'").is_visible()
+    folded = page.locator("#commands details:not([open])")
+    assert folded.count() == 2 and not any(details.is_visible() for details in folded.all())
 
 
 def test_five_thousand_rows_filter_at_every_key(open_page, large_page):

@@ -1,6 +1,9 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """Parts of figures, and what the page shows of long tables."""
 
+import dataclasses
+import warnings
+
 import numpy as np
 import pytest
 
@@ -8,8 +11,8 @@ from ddg_hf.report.collect import collect
 from ddg_hf.report.confusion import Confusion, confusion_plots, confusion_table, confusions
 from ddg_hf.report.costs import duration_ticks, tick_label
 from ddg_hf.report.curves import moving_average
-from ddg_hf.report.figures import look, spread_out
-from ddg_hf.report.page import thinned
+from ddg_hf.report.figures import Plot, inline_svg, look, new_figure, save_figures, spread_out
+from ddg_hf.report.page import Section, row_header, thinned, with_own_names
 from ddg_hf.report.tables import Column, Table
 from tests.report import builders
 
@@ -39,12 +42,66 @@ def test_every_series_looks_different():
     assert len(set(looks)) == 24 and len({one.color for one in looks[:8]}) == 8
 
 
-def test_long_tables_are_thinned_and_say_so():
-    table = Table("t", "T", [Column("n")], [[i] for i in range(1000)], "Note.")
+def test_long_tables_of_curves_are_thinned_and_say_so():
+    table = Table("t", "T", [Column("run"), Column("step")], [["a", i] for i in range(1000)], "Note.")
     short = thinned(table)
-    assert len(short.rows) == 250 and short.rows[:2] == [[0], [4]]
+    assert len(short.rows) == 250 and short.rows[:2] == [["a", 0], ["a", 4]]
     assert short.note == "Note. One of every 4 of 1,000 rows; the CSV file has all."
     assert thinned(short) is short
+
+
+def test_other_long_tables_are_cut_and_say_so():
+    table = Table("t", "T", [Column("n")], [[i] for i in range(1000)], "Note.", frozenset({(2, 0), (700, 0)}))
+    short = thinned(table)
+    assert short.rows == [[i] for i in range(300)] and short.best == {(2, 0)}
+    assert short.note == "Note. The first 300 of 1,000 rows; the CSV file has all."
+    assert thinned(short) is short
+
+
+def a_plot(name: str, text: str) -> Plot:
+    def draw():
+        figure, (axes,) = new_figure(2.0, 1.5)
+        axes.set_title(text)
+        return figure
+
+    return Plot(name, name, "", "", Table(name, name, [Column("n", kind="count")], [[1]]), draw)
+
+
+def test_files_for_papers_warn_once_of_characters_that_the_font_lacks(tmp_path, capsys, recwarn):
+    pytest.importorskip("matplotlib")
+    plots = [a_plot("one", "\u7535\u5f71"), a_plot("two", "\u5f71 film"), a_plot("three", "film")]
+    for plot in plots:
+        inline_svg(plot)
+    assert capsys.readouterr().err == "" and not recwarn.list  # a page has the fonts of the browser
+    save_figures(plots, tmp_path)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("lacks: \u5f71\u7535 (in one, two)") and not recwarn.list
+    assert len(list(tmp_path.iterdir())) == 9
+
+
+def test_other_warnings_of_a_drawing_are_kept(tmp_path):
+    pytest.importorskip("matplotlib")
+
+    def draw():
+        warnings.warn("something else", stacklevel=1)
+        return new_figure(2.0, 1.5)[0]
+
+    with pytest.warns(UserWarning, match="something else"):
+        save_figures([dataclasses.replace(a_plot("one", ""), draw=draw)], tmp_path)
+
+
+def test_figures_and_tables_of_one_name_get_their_own():
+    plot, table = a_plot("x", ""), Table("x", "T", [], [])
+    sections = with_own_names(
+        [Section("s", "S", blocks=[plot, table]), Section("t", "T", blocks=[plot, a_plot("x-2", "")])]
+    )
+    assert [[block.name for block in section.blocks] for section in sections] == [["x", "x-3"], ["x-4", "x-2"]]
+    assert sections[1].blocks[0].table.name == "x-4"
+
+
+def test_the_first_column_of_texts_is_the_header_of_a_row():
+    assert row_header(Table("t", "T", [Column("dpc", kind="count"), Column("label"), Column("method")], [])) == 1
+    assert row_header(Table("t", "T", [Column("dpc", kind="count")], [])) is None
 
 
 def matrix(method: str, dpc: int, measure: str = "calibrated", size: int = 2, missed: int = 3) -> Confusion:

@@ -88,6 +88,24 @@ def test_every_figure_has_a_name_a_description_and_its_numbers(report, tmp_path)
     assert used and set(used) <= set(ids)
 
 
+def test_methods_whose_titles_are_alike_have_their_own_figures(report, tmp_path):
+    methods = [*builders.METHODS, ("k_centers_2", "K centers", "real")]
+    page = report(builders.study(tmp_path / "films", methods=methods), "--figures", tmp_path / "paper")
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    matrices = [path.name for path in (tmp_path / "paper").glob("confusion-*.png")]
+    assert len(matrices) == len(methods), matrices
+
+
+def test_every_row_of_a_table_has_a_header(report, tmp_path):
+    page = report(builders.study(tmp_path / "films"))
+    tables = re.findall(r'<table class="data">.*?</table>', page, flags=re.DOTALL)
+    assert len(tables) > 20
+    for table in tables:
+        rows = re.findall(r"<tr.*?</tr>", table.split("<tbody>")[1], flags=re.DOTALL)
+        assert rows and all(row.count('<th scope="row">') == 1 for row in rows), table
+
+
 def test_figures_have_the_colours_of_the_page(report, tmp_path):
     page = report(builders.study(tmp_path / "films"))
     for svg in re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL):
