@@ -8,7 +8,8 @@ from .model import Results, Row, measure_title
 from .tables import Column, Table, shown
 from .values import Estimate, slug
 
-_QUALITY = {
+# Measurements of sets, by their names in the results of a study.
+QUALITY = {
     "gradient_cosine": Column("gradient_cosine", "Gradient cosine", "number", 3),
     "distinct_2": Column("distinct_2", "Distinct-2", "number", 2),
     "self_bleu": Column("self_bleu", "Self-BLEU", "number", 2),
@@ -212,12 +213,12 @@ def _dots(results: Results) -> Plot:
 
 def quality_table(results: Results) -> Table | None:
     """Other measurements of the sets, or None if there are none."""
-    found = [name for name in _QUALITY if any(name in row.quality for row in results.rows)]
+    found = [name for name in QUALITY if any(name in row.quality for row in results.rows)]
     spreads = [name for name in results.measures if any(name in row.spreads for row in results.rows)]
     rows = [row for row in results.rows if row.quality or (row.spreads and (row.num_sets or 0) > 1)]
     if not rows:
         return None
-    columns = [Column("dpc", "DPC", "count"), Column("method", "Method"), *(_QUALITY[name] for name in found)]
+    columns = [Column("dpc", "DPC", "count"), Column("method", "Method"), *(QUALITY[name] for name in found)]
     columns += [Column(f"sd_{m}", f"sd over sets, {measure_title(m).lower()}", "percent") for m in spreads]
     body = [
         [row.dpc, results.title(row.method), *map(row.quality.get, found), *map(row.spreads.get, spreads)]

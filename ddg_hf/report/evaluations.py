@@ -28,17 +28,17 @@ from .values import estimate, mapping, mappings, model_name, number, text
 
 _SHOWN = ("raw", "calibrated", "contextual")
 _REAL = {
-    "zero_shot": ("zero-shot", "no demonstrations", "none"),
-    "balanced": ("balanced random", "training rows at random, as many of each label", "real"),
-    "random": ("random, any label", "training rows at random, whatever their label", "real"),
-    "k_centers": ("K-centers", "the most typical training rows of each label", "real"),
-    "herding": ("herding", "training rows with the mean embedding of their label", "real"),
-    "bm25": ("BM25", "training rows with words of the query", "retrieved"),
-    "topk": ("nearest rows", "training rows whose embeddings are nearest to the query", "retrieved"),
+    "zero_shot": ("zero-shot", "none"),
+    "balanced": ("balanced random", "real"),
+    "random": ("random, any label", "real"),
+    "k_centers": ("K-centers", "real"),
+    "herding": ("herding", "real"),
+    "bm25": ("BM25", "retrieved"),
+    "topk": ("nearest rows", "retrieved"),
 }
 _GENERATED = {
-    "distill": ("DDG", "texts of a generator distilled by gradient matching"),
-    "pretrain": ("LM-only generator", "texts of a generator before distillation"),
+    "distill": "DDG",
+    "pretrain": "LM-only generator",
 }
 _PERMUTATIONS = 10_000
 
@@ -106,15 +106,15 @@ def method_of(contents: Contents, run: Run) -> Method:
         return _of_sets(contents, run)
     used = text(run.results.get("demonstrations")) or text(run.results.get("training_rows"))
     if used in _REAL and not run.results.get("distilled_sets"):
-        title, about, kind = _REAL[used]
-        return Method(used, title, about, kind)
+        title, kind = _REAL[used]
+        return Method(used, title, kind)
     source = _evaluated_sets(contents, run, used)
     if source is not None:
         return _of_sets(contents, source)
     # One name for several directories would be one method of what may be several.
     name = PureWindowsPath(used).name
     name = run.name if not name or _is_shared(contents, name) else name
-    return Method(name, name, "distilled sets", "generated")
+    return Method(name, name, "generated")
 
 
 def _evaluated_sets(contents: Contents, run: Run, used: str) -> Run | None:
@@ -170,14 +170,14 @@ def _of_sets(contents: Contents, run: Run) -> Method:
     name = run.name if _is_shared(contents, name) else name
     if run.stage == "select":
         chosen = _chosen(run)
-        title, about, kind = _REAL.get(chosen, (chosen.replace("_", " "), "training rows", "real"))
+        title, kind = _REAL.get(chosen, (chosen.replace("_", " "), "real"))
         alike = [other for other in contents.with_sets if other.stage == "select" and _chosen(other) == chosen]
-        return Method(name, title if len(alike) == 1 else f"{title} ({run.name})", about, kind)
+        return Method(name, title if len(alike) == 1 else f"{title} ({run.name})", kind)
     if stage(run) not in _GENERATED:
-        return Method(name, name, "distilled sets", "generated")
-    title, about = _GENERATED[stage(run)]
+        return Method(name, name, "generated")
+    title = _GENERATED[stage(run)]
     alike = [other for other in contents.with_sets if stage(other) == stage(run) and other.stage != "select"]
-    return Method(name, title if len(alike) == 1 else f"{title} ({run.name})", about, "generated")
+    return Method(name, title if len(alike) == 1 else f"{title} ({run.name})", "generated")
 
 
 def _chosen(run: Run) -> str:

@@ -26,13 +26,11 @@ class Method:
     Attributes:
         name: Its name in files.
         title: Its name for people.
-        about: One line.
         kind: One of [`KINDS`], or empty if that is not known.
     """
 
     name: str
     title: str
-    about: str = ""
     kind: str = ""
 
 
@@ -46,7 +44,6 @@ class Row:
         dpc: Demonstrations per class; 0 for none.
         num_sets: Number of sets, or None; of measures with different numbers the greatest.
         fewest_sets: The least of these numbers; None if there is only one.
-        num_seeds: Number of training seeds, or None.
         accuracies: By measure: `raw`, `calibrated`, `learner:<name>`, ...
         spreads: Standard deviation of the accuracy over sets, by measure.
         quality: Other measurements of the sets.
@@ -57,7 +54,6 @@ class Row:
     dpc: int
     num_sets: int | None = None
     fewest_sets: int | None = None
-    num_seeds: int | None = None
     accuracies: dict[str, Estimate] = field(default_factory=dict)
     spreads: dict[str, float] = field(default_factory=dict)
     quality: dict[str, Estimate] = field(default_factory=dict)
@@ -93,7 +89,6 @@ class Cell:
     state: str = "waiting"
     seconds: float | None = None
     estimated_seconds: float | None = None
-    peak_memory_mb: float | None = None
     error: str | None = None
 
 

@@ -4,6 +4,7 @@
 import datetime
 import json
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -261,8 +262,6 @@ def _progress(study: Study) -> Table:
 
 
 def _command_line(cell: Cell) -> str:
-    import shlex
-
     lines = [f"ddg-hf {shlex.join(cell.command)}" if cell.command else "(no command is recorded)"]
     if cell.error:
         lines.append(f"error: {cell.error}")

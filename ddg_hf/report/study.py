@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import UserError
 from ..evaluation.results import RESULTS_FILE
 from ..provenance import read_json
+from .accuracy import QUALITY
 from .model import Cell, Comparison, Method, Results, Row
 from .values import estimate, mapping, mappings, model_name, number, shown_command, text, texts, without_paths
 
@@ -22,15 +23,6 @@ _FACTS = {
     "num_queries": "queries",
 }
 _MODELS = ("generator", "learner", "model")
-QUALITY = (
-    "gradient_cosine",
-    "distinct_2",
-    "self_bleu",
-    "copies",
-    "near_copies",
-    "label_consistency",
-    "tokens_per_demonstration",
-)
 
 
 @dataclass(frozen=True)
@@ -58,7 +50,7 @@ def read_study(directory: Path) -> Study:
     """
     plan = _read(directory / STUDY_FILE)
     methods = [
-        Method(name, text(item.get("title"), name), text(item.get("about")), text(item.get("kind")))
+        Method(name, text(item.get("title"), name), text(item.get("kind")))
         for item in mappings(plan.get("methods"))
         if (name := text(item.get("name")))
     ]
@@ -89,7 +81,6 @@ def _cell(item: Mapping[str, Any]) -> Cell:
         state=text(item.get("state"), "waiting"),
         seconds=number(item.get("seconds")),
         estimated_seconds=number(item.get("estimated_seconds")),
-        peak_memory_mb=number(item.get("peak_memory_mb")),
         error=without_paths(error) if isinstance(error, str) else None,
     )
 
@@ -128,7 +119,6 @@ def _row(item: Mapping[str, Any]) -> Row | None:
         method=method,
         dpc=int(dpc),
         num_sets=_count(item.get("num_sets")),
-        num_seeds=_count(item.get("num_training_seeds")),
         accuracies=_known(accuracies),
         spreads=_known(spreads),
         quality=_known({key: estimate(item.get(key)) for key in QUALITY}),
