@@ -20,6 +20,8 @@ Likelihood of many labels is timed on `--many_labels_queries` of the queries.
 rate of matrix products of the model's shapes measured in the same run, over the time of SST-2's likelihood with
 5 rounds, prefix left out. `highest_ratios`: what the ratio of likelihood would be if nothing took time but the matrix
 products of the layers for these tokens and of the output layer for the positions that need a normaliser.
+`ratios_without_output_layer`: the ratio of likelihood with the seconds that the output layer and its softmax took left
+out of our side: what is left to win there.
 `bfloat16`: SST-2 with 5 rounds in bfloat16, our predictions against those without a cache: how many differ, and the
 greatest margin, in nats, of those that do.
 `memory_ratio_16k`: peak memory of a process that answers 500 queries behind 16,384 tokens over that of one that only
@@ -27,6 +29,7 @@ reads these. Prints one JSON object.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -34,6 +37,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -45,6 +49,7 @@ from ddg_hf.evaluation.demonstrations import balanced_sample, select_sets, to_de
 from ddg_hf.evaluation.icl import ICLEvaluator, Prompts, PromptTemplate, TransformersBackend
 from ddg_hf.evaluation.icl.encoding import encode, encode_prompts
 from ddg_hf.evaluation.icl.label_trie import LabelTrie
+from ddg_hf.evaluation.icl.next_tokens import NextTokens
 from ddg_hf.evaluation.icl.reading import prefill
 from ddg_hf.evaluation.icl.scoring import score_prompts
 from ddg_hf.models.loading import load_causal_lm
@@ -114,6 +119,7 @@ def compare(options, backend, case: Case, scorings) -> dict:
     model, tokenizer = backend.model, backend.tokenizer
     seconds: dict[str, list[float]] = {"plain": [], **{scoring: [] for scoring in scorings}}
     answers: dict[int, str] = {}
+    output_layer: list[float] = []
     found: dict[str, dict[int, int]] = {}
     for repeat in range(options.repeats):
         query = case.some[repeat]
@@ -122,7 +128,10 @@ def compare(options, backend, case: Case, scorings) -> dict:
         seconds["plain"].append(time.perf_counter() - start)
         for scoring in scorings:
             asked = case.asked(scoring)
-            result = predict(backend, case, asked, scoring)
+            with timed_output_layer() as spent:
+                result = predict(backend, case, asked, scoring)
+            if scoring == "likelihood":
+                output_layer.append(spent[0] / len(asked))
             found[scoring] = dict(zip(asked, result.predictions_Q.tolist(), strict=True))
             seconds[scoring].append(result.seconds / len(asked))
         print(case.name, {key: round(values[-1], 4) for key, values in seconds.items()}, file=sys.stderr, flush=True)
@@ -130,6 +139,7 @@ def compare(options, backend, case: Case, scorings) -> dict:
         "prompt_tokens": len(encode(tokenizer, [case.prompt(0)])[0]),
         "queries": {scoring: len(case.asked(scoring)) for scoring in scorings},
         "seconds_per_query": {key: statistics.median(values) for key, values in seconds.items()},
+        "seconds_in_output_layer": statistics.median(output_layer) if output_layer else None,
         "equal": check(options, backend, case, found, answers),
     }
 
@@ -137,6 +147,22 @@ def compare(options, backend, case: Case, scorings) -> dict:
 def predict(backend, case: Case, queries: list[int], scoring: str = "likelihood"):
     evaluator = ICLEvaluator(backend, case.template, scoring)
     return evaluator.evaluate(case.demonstrations, [case.queries[query] for query in queries])
+
+
+@contextlib.contextmanager
+def timed_output_layer():
+    """Within it, the seconds spent in the output layer and its softmax are added to what it yields."""
+    spent, plain = [0.0], NextTokens.logprobs
+
+    def timed(self, *args):
+        start = time.perf_counter()
+        try:
+            return plain(self, *args)
+        finally:
+            spent[0] += time.perf_counter() - start
+
+    with mock.patch.object(NextTokens, "logprobs", timed):
+        yield spent
 
 
 def check(options, backend, case: Case, found: dict, answers: dict[int, str]) -> dict[str, bool]:
@@ -339,6 +365,11 @@ def main() -> None:
             seconds = found["seconds_per_query"]
             for scoring in CASES[name][2]:
                 result["ratios"][f"{name}_{scoring}"] = seconds["plain"] / seconds[scoring]
+        result["ratios_without_output_layer"] = {
+            f"{name}_likelihood": seconds["plain"] / (seconds["likelihood"] - found["seconds_in_output_layer"])
+            for name, found in result["cases"].items()
+            if "likelihood" in (seconds := found["seconds_per_query"])
+        }
         result["predictions_equal"] = all(all(c["equal"].values()) for c in result["cases"].values())
     if "limit" in options.parts:
         result |= fraction_of_limit(options, backend, cases["sst2_r5"])

@@ -42,7 +42,7 @@ def groups_of(options, dpc: int) -> list:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data_dir", help="directory with sst2/; its Hub version without it")
-    parser.add_argument("--queries", type=int, default=64)
+    parser.add_argument("--queries", type=int, default=16)
     parser.add_argument("--dpc", type=int, nargs="*", default=[1, 5, 20])
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()

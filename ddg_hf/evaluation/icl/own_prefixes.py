@@ -25,7 +25,7 @@ from .scoring import DEFAULT_TOKEN_BUDGET, SHARED_TOKENS, check_lengths, score_p
 from .shared_prefix import SharedPrefix, SharedRows, can_share
 
 # A longer prefix keeps a processor busy by itself, and reading it whole would take memory by its square.
-LONGEST_PREFIX = CPU_TOKENS // 2
+LONGEST_PREFIX = CPU_TOKENS // 4
 
 
 def score_groups(
