@@ -7,8 +7,8 @@ Keeps what a study has measured, so that it can go on, or be looked at, on anoth
 
 Of every command that is done the archive has the record, the metadata, the results and the predictions: neither
 weights nor texts, so no row of a dataset either. After `restore` the same `ddg-hf study` command line takes these
-commands for done. One that is added later and needs a model or texts that are not there fails, and says so: delete
-the command's directory below `cells/`, and it is run again.
+commands for done, but for `select`, which chooses the same rows again. A command that is added later and needs a model
+or generated texts that are not there fails, and says so: delete what made them below `cells/`, and it is run again.
 """
 
 import argparse
@@ -28,7 +28,10 @@ def files_of(study: Path) -> list[Path]:
     kept = [study / "study.json"]
     for record in sorted((study / "state").rglob("*.json")):
         cell = study / "cells" / record.relative_to(study / "state").with_suffix("")
-        if json.loads(record.read_text(encoding="utf-8")).get("state") == "done" and (cell / METADATA).is_file():
+        content = json.loads(record.read_text(encoding="utf-8"))
+        if content["command"].startswith("ddg-hf select "):
+            continue
+        if content["state"] == "done" and (cell / METADATA).is_file():
             kept += [record, cell / METADATA, *(cell / name for name in RESULTS if (cell / name).is_file())]
     return kept
 
