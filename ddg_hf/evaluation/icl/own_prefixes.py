@@ -20,6 +20,7 @@ from ddg_hf.data.samplers import length_sorted_batches
 from .backend import Progress
 from .encoding import EncodedPrompts, common_prefix_length
 from .label_trie import LabelTrie, edges_of, logprobs_of_edges, sum_along_paths
+from .next_tokens import plain_output_layer
 from .reading import CPU_TOKENS, Branches, prefill
 from .scoring import DEFAULT_TOKEN_BUDGET, SHARED_TOKENS, check_lengths, score_prompts
 from .shared_prefix import SharedPrefix, SharedRows, can_share
@@ -56,7 +57,9 @@ def score_groups(
     longest = max(len(group.prefix) for group in groups)
     alike = all(group.labels == first.labels and len(group.queries) == len(first.queries) for group in groups)
     has_prefixes = min(len(group.prefix) for group in groups) > 1
-    if not (alike and has_prefixes and longest <= LONGEST_PREFIX and can_share(model)):
+    # Without a plain output layer the logits of all positions of a batch would be kept.
+    fits = longest <= LONGEST_PREFIX and plain_output_layer(model) is not None
+    if not (alike and has_prefixes and fits and can_share(model)):
         return [_alone(model, group, token_budget, progress) for group in groups]
     return _score_together(model, groups, min(token_budget, SHARED_TOKENS), progress)
 

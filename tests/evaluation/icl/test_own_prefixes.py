@@ -77,7 +77,8 @@ def test_one_by_one_where_it_cannot_be_otherwise(tiny_tokenizer, alone, monkeypa
     groups, done = encoded(tiny_tokenizer), []
     expected = score_groups(model, groups)
     assert not alone
-    for name, value in (("can_share", lambda model: False), ("LONGEST_PREFIX", 10)):
+    cases = (("can_share", lambda model: False), ("plain_output_layer", lambda model: None), ("LONGEST_PREFIX", 10))
+    for name, value in cases:
         with monkeypatch.context() as patch:
             patch.setattr(own_prefixes, name, value)
             found = score_groups(model, groups, progress=done.append)
