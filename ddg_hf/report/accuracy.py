@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from .figures import INK, NEUTRAL, SURFACE, Look, Plot, label, label_ends, look, new_figure
 from .model import Results, Row, measure_title
 from .tables import Column, Table, shown
-from .values import Estimate, slug
+from .values import Estimate, estimate, number, slug
 
 # Measurements of sets, by their names in the results of a study.
 QUALITY = {
@@ -228,3 +228,35 @@ def quality_table(results: Results) -> Table | None:
     about += ["sd: standard deviation of the accuracy over sets, in points."] * bool(spreads)
     note = " ".join(about)
     return Table(slug("sets", results.subject), results.titled("The sets"), columns, body, note)
+
+
+def transfer_table(results: Results) -> Table | None:
+    """Which measurements of sets go with accuracy, or None if that is not known."""
+    entries = [
+        (measure, row, correlation)
+        for measure, found in results.transfer.items()
+        for row in found
+        if isinstance(row.get("measure"), str) and (correlation := estimate(row.get("correlation"))) is not None
+    ]
+    if not entries:
+        return None
+    columns = [
+        Column("kind", "Accuracy"),
+        Column("measure", "Goes with"),
+        Column("correlation", "Rank correlation", "number", 2),
+        Column("p_holm", "p (Holm)", "p"),
+        Column("num_sets", "Sets", "count"),
+        Column("num_groups", "in groups", "count"),
+    ]
+    rows = []
+    for kind, row, correlation in entries:
+        name = row["measure"]
+        title = QUALITY[name].heading.removesuffix(", %") if name in QUALITY else name.replace("_", " ")
+        rest = [number(row.get(key)) for key in ("p_holm", "num_sets", "num_groups")]
+        rows.append([measure_title(kind), title, correlation, *rest])
+    note = (
+        "Spearman's rank correlation of a measurement of a set and its accuracy in context, among sets of the same "
+        "method, training seed and DPC, with 95 % intervals over sets. Around 0: sets that are better by this "
+        "measurement are no better in context."
+    )
+    return Table(slug("transfer", results.subject), results.titled("What goes with accuracy"), columns, rows, note)

@@ -106,6 +106,7 @@ class Results:
         comparisons: Paired differences.
         ranks: By measure, rows of `method`, `mean_rank`, `num_settings`.
         power: By measure, rows of `points`, `num_sets`, `num_queries`.
+        transfer: By measure, rows of `measure` (of sets), `correlation`, `p_holm`, `num_sets`, `num_groups`.
         selection: Rows of a table that is shown as it is.
     """
 
@@ -117,6 +118,7 @@ class Results:
     comparisons: Sequence[Comparison] = ()
     ranks: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     power: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    transfer: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     selection: Sequence[dict[str, Any]] = ()
 
     @property

@@ -153,9 +153,9 @@ def _accuracy(results: Results, several: bool) -> list[Section]:
             "interval of a difference says what can be told; two intervals of accuracies that overlap do not."
         )
         sections.append(Section(f"differences{suffix}", f"Differences{of}", intro, [*pairs, *more]))
-    quality = accuracy.quality_table(results)
-    if quality is not None or results.selection:
-        blocks = [block for block in (quality, _plain_table(results)) if block is not None]
+    tables = (accuracy.quality_table(results), accuracy.transfer_table(results), _plain_table(results))
+    blocks = [table for table in tables if table is not None]
+    if blocks:
         sections.append(Section(f"sets{suffix}", f"Sets{of}", blocks=blocks))
     return sections
 

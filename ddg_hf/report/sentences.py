@@ -8,7 +8,7 @@ from .differences import excludes_zero, is_significant
 from .model import Comparison, Results, measure_title
 from .samples import Samples
 from .tables import Column, shown
-from .values import number
+from .values import estimate, number
 
 _SHOWN_DIGITS = 3  # of a mean accuracy, a fraction that is shown in percent with one digit
 _PERCENT, _POINTS = Column("", kind="percent"), Column("", kind="points")
@@ -21,6 +21,7 @@ def sentences(contents: Contents, found: Sequence[Results], samples: Samples) ->
         if results.rows:
             result += _highest(results)
             result += _focus(results)
+            result += _transfer(results)
             result += _power(results)
     result += _copies(samples)
     return result + _missing(contents)
@@ -123,6 +124,28 @@ def _verdict(members: Sequence[Comparison]) -> str:
         p = shown(tested[0].p_holm, Column("", kind="p"))
         return f"{where} (p after Holm's correction {p if p.startswith('<') else '= ' + p})"
     return f"{where}, {len(clear) or 'none'} with p below 0.05 after Holm's correction"
+
+
+def _transfer(results: Results) -> list[str]:
+    """Whether sets with a higher gradient cosine, which is what distillation raises, do better in context."""
+    measure = results.main_measure()
+    rows = [row for row in results.transfer.get(measure or "", []) if row.get("measure") == "gradient_cosine"]
+    found = estimate(rows[0].get("correlation")) if rows else None
+    num_sets = number(rows[0].get("num_sets")) if rows else None
+    if found is None or not found.has_interval or num_sets is None:
+        return []
+    if found.low > 0:
+        what = "sets with a higher gradient cosine are more accurate in context"
+    elif found.high < 0:
+        what = "sets with a higher gradient cosine are less accurate in context"
+    else:
+        what = "it cannot be told whether sets with a higher gradient cosine are more accurate in context"
+    where = f" on {results.subject}" if results.split else ""
+    correlation = shown(found, Column("", kind="number", digits=2))
+    return [
+        f"Among {_count(num_sets, 'set')}, each compared with others of its kind{where}, {what}: rank correlation "
+        f"{correlation}."
+    ]
 
 
 def _power(results: Results) -> list[str]:

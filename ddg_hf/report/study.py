@@ -101,10 +101,15 @@ def _results(content: Mapping[str, Any], task: str, methods: list[Method]) -> Re
         methods=[*methods, *(Method(name, name) for name in unknown)],
         rows=rows,
         comparisons=[c for item in mappings(content.get("comparisons")) if (c := _comparison(item)) is not None],
-        ranks={key: [dict(row) for row in mappings(value)] for key, value in mapping(content.get("ranks")).items()},
-        power={key: [dict(row) for row in mappings(value)] for key, value in mapping(content.get("power")).items()},
+        ranks=_by_measure(content.get("ranks")),
+        power=_by_measure(content.get("power")),
+        transfer=_by_measure(content.get("transfer")),
         selection=[dict(row) for row in mappings(content.get("selection"))],
     )
+
+
+def _by_measure(content: Any) -> dict[str, list[dict[str, Any]]]:
+    return {key: [dict(row) for row in mappings(value)] for key, value in mapping(content).items()}
 
 
 def _row(item: Mapping[str, Any]) -> Row | None:

@@ -5,7 +5,7 @@ The results of a study, as far as it is done: a row for each method and number o
 Shape letters: S sets; Q queries.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from .costs import cost_of
 from .methods import Method
 from .plan import Cell
 from .runner import DONE, CellState, StudyDirectory
+from .transfer import MEASURES, transfer_table
 
 VERSION = 1
 KINDS = ("raw", "calibrated", "contextual")
@@ -36,7 +37,7 @@ class _Measured:
     dpc: int
     in_context: dict[str, Side]
     learners: dict[str, Side]
-    measures: list[dict[str, Any]]
+    measures: dict[int, dict[str, Any]]  # by training seed
     cost: dict[str, float | None]
     seeds: int
 
@@ -72,6 +73,7 @@ class StudyResults:
             "comparisons": self._comparisons(measured),
             "ranks": {kind: rank_table(self._accuracies(measured, kind)) for kind in KINDS[:2]},
             "power": {kind: sizes_needed(self._two_sides(measured, kind)) for kind in KINDS[:2]},
+            "transfer": {kind: transfer_table(_groups(measured, kind)) for kind in KINDS[:2]},
             "missing": [cell.name for cell in self.directory.cells if self.states[cell.name].state != DONE],
         }
 
@@ -109,7 +111,7 @@ class StudyResults:
             for dpc in [0] if method.kind == "none" else self.args.dpc:
                 in_context = {kind: _side(parts, dpc) for kind, parts in evaluations.items()}
                 trained = {name: _side(parts, dpc) for name, parts in learners.items()}
-                mine = [entry for _, one in measures for entry in one["configs"] if entry["dpc"] == dpc]
+                mine = {c.seed or 0: entry for c, one in measures for entry in one["configs"] if entry["dpc"] == dpc}
                 icl_cells = [cell for cell in self._cells(method, "evaluate-icl") if cell.dpc == dpc]
                 found.append(
                     _Measured(
@@ -118,7 +120,7 @@ class StudyResults:
                         {kind: side for kind, side in in_context.items() if side is not None},
                         {name: side for name, side in trained.items() if side is not None},
                         mine,
-                        cost_of(icl_cells, self.directory, self.states, _text_tokens(mine)),
+                        cost_of(icl_cells, self.directory, self.states, _text_tokens(mine.values())),
                         len({cell.seed for cell in icl_cells}),
                     )
                 )
@@ -141,10 +143,11 @@ class StudyResults:
 
     def _row(self, entry: _Measured) -> dict[str, Any]:
         sides = entry.in_context or entry.learners
-        values = {name: [value for one in entry.measures for value in one[name]] for name in _MEANS if entry.measures}
-        rows = sum(one["rows"] for one in entry.measures)
+        measures = list(entry.measures.values())
+        values = {name: [value for one in measures for value in one[name]] for name in _MEANS if measures}
+        rows = sum(one["rows"] for one in measures)
         shares = {
-            name: sum(one[name] * one["rows"] for one in entry.measures) / rows if rows else None
+            name: sum(one[name] * one["rows"] for one in measures) / rows if rows else None
             for name in ("copies", "near_copies")
         }
         return {
@@ -155,7 +158,7 @@ class StudyResults:
             "icl": {kind: _interval(side) for kind, side in entry.in_context.items()},
             "icl_spread": {kind: _spread(side) for kind, side in entry.in_context.items()},
             "learners": {name: _interval(side) for name, side in entry.learners.items()},
-            "gradient_cosine": _mean_over_seeds([one["gradient_cosine"] for one in entry.measures]),
+            "gradient_cosine": _mean_over_seeds([one["gradient_cosine"] for one in measures]),
             **{name: float(np.mean(numbers)) for name, numbers in values.items()},
             **shares,
             "cost": entry.cost,
@@ -214,7 +217,20 @@ def _mean_over_seeds(values: Sequence[Sequence[float]]) -> dict[str, float | Non
     return mean_interval([float(np.mean(of_seed)) for of_seed in values]).as_dict()
 
 
-def _text_tokens(measures: Sequence[dict[str, Any]]) -> float | None:
+def _groups(measured: Sequence[_Measured], kind: str) -> list[tuple[dict[str, list[float]], list[float]]]:
+    """Measures and accuracies of the sets of each method, training seed and number of rows per class."""
+    found = []
+    for entry in measured:
+        side = entry.in_context.get(kind)
+        for seed, one in entry.measures.items() if side is not None else ():
+            accuracies = side.correct_SQ[side.seeds_S == seed].mean(axis=1).tolist()
+            order = np.argsort(one["sets"], kind="stable")  # as predictions are
+            if len(accuracies) == len(order):
+                found.append(({name: np.take(one[name], order).tolist() for name in MEASURES}, accuracies))
+    return found
+
+
+def _text_tokens(measures: Iterable[dict[str, Any]]) -> float | None:
     """Mean tokens of a demonstration, if that was measured."""
     values = [value for one in measures for value in one["tokens_per_demonstration"]]
     return float(np.mean(values)) if values else None

@@ -181,6 +181,8 @@ def study_results(methods=METHODS, dpcs=(5, 10, 20)) -> dict[str, Any]:
                 comparisons.append(pair | {"difference": difference} | p)
     ranks = [{"method": name, "mean_rank": 5.0 - i, "num_settings": 3} for i, (name, *_) in enumerate(methods)]
     power = [{"points": p, "num_sets": 40 // p, "num_queries": 4800 // p} for p in (1, 3, 5)]
+    low = {"measure": "gradient_cosine", "correlation": interval(0.05, 0.2), "p_value": 0.6, "p_holm": 0.9}
+    transfer = [low | {"num_groups": 12, "num_sets": 60}]
     return {
         "version": 1,
         "kind": "study",
@@ -196,6 +198,7 @@ def study_results(methods=METHODS, dpcs=(5, 10, 20)) -> dict[str, Any]:
         "comparisons": comparisons,
         "ranks": {"raw": ranks, "calibrated": ranks},
         "power": {"raw": power, "calibrated": power},
+        "transfer": {"raw": transfer, "calibrated": transfer},
         "missing": ["icl/dpp"],
     }
 

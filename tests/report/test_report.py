@@ -204,6 +204,7 @@ def test_figures_and_tables_for_papers(report, tmp_path):
         "costs-films",
         "ranks-films",
         "power-films",
+        "transfer-films",
         "samples",
         "checks",
     ):

@@ -87,3 +87,22 @@ def test_the_highest_mean(means, expected):
 def test_of_several_splits_each_sentence_names_its_own():
     results = Results("films", "test", methods=RESULTS.methods)
     assert compared(results, "calibrated", [comparison(5, 0.02, None, None)]).startswith("On films (test): In context")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "what"),
+    [
+        (-0.2, 0.1, "it cannot be told whether sets with a higher gradient cosine are more accurate in context"),
+        (0.1, 0.3, "sets with a higher gradient cosine are more accurate in context"),
+        (-0.3, -0.1, "sets with a higher gradient cosine are less accurate in context"),
+    ],
+)
+def test_whether_the_gradient_cosine_goes_with_accuracy(low, high, what):
+    correlation = {"mean": (low + high) / 2, "low": low, "high": high}
+    row = {"measure": "gradient_cosine", "correlation": correlation, "num_sets": 60}
+    others = [{"measure": "self_bleu", "correlation": correlation}, {"measure": 3}]
+    results = Results("films", rows=rows({("ddg", 5): 0.6}), transfer={"raw": [*others, row]})
+    (found,) = sentences(Contents(Path("films"), []), [results], Samples())
+    assert found.startswith(f"Among 60 sets, each compared with others of its kind, {what}: rank correlation ")
+    results = Results("films", rows=rows({("ddg", 5): 0.6}), transfer={"raw": others})
+    assert sentences(Contents(Path("films"), []), [results], Samples()) == []

@@ -92,6 +92,7 @@ def test_all_pairs_are_compared(study):
     ranks = results["ranks"]["raw"]
     assert len(ranks) == len(METHODS) - 1 and ranks == sorted(ranks, key=lambda row: row["mean_rank"])
     assert [row["points"] for row in results["power"]["raw"]] == [1, 3, 5]
+    assert results["transfer"] == {"raw": [], "calibrated": []}  # of two sets each, none can be said
 
 
 def test_reranked_sets_are_candidates(study):
