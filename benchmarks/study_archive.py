@@ -2,13 +2,13 @@
 """
 Keeps what a study has measured, so that it can go on, or be looked at, on another machine.
 
-    python benchmarks/study_archive.py save runs/sst2/study_cpu docs/results/study_cpu/sst2.tar.gz
-    python benchmarks/study_archive.py restore docs/results/study_cpu/sst2.tar.gz runs/sst2/study_cpu
+    python benchmarks/study_archive.py save runs/sst2/study_cpu docs/results/study_cpu/sst2.tar.gz --data_dir data
+    python benchmarks/study_archive.py restore docs/results/study_cpu/sst2.tar.gz runs/sst2/study_cpu --data_dir data
 
-Of every command that is done the archive has the record, the metadata, the results and the predictions: neither
-weights nor texts, so no row of a dataset either. After `restore` the same `ddg-hf study` command line takes these
-commands for done, but for `select`, which chooses the same rows again. A command that is added later and needs a model
-or generated texts that are not there fails, and says so: delete what made them below `cells/`, and it is run again.
+Of every command that is done the archive has the record, the metadata, the results, the predictions, and the sets:
+no weights, and no row of a dataset, since what is a training row, or repeats one, is kept as the number of that row.
+After `restore` the same `ddg-hf study` command line takes these commands for done. A command that is added later and
+needs a model that is not there fails, and says so: delete what made it below `cells/`, and it is run again.
 """
 
 import argparse
@@ -16,35 +16,91 @@ import gzip
 import io
 import json
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 METADATA = "metadata.json"
 RESULTS = ("results.json", "measures.json", "predictions.parquet", "config.json", "generator_format.json")
 """Files of a command that the tables of a study are made from; the last two say how large a generator is."""
 
 
-def files_of(study: Path) -> list[Path]:
-    """The files that are kept, in an order that does not depend on the machine."""
-    kept = [study / "study.json"]
-    for record in sorted((study / "state").rglob("*.json")):
+REPEATED = "training_row"
+"""Column of an archived table: the training row that a text repeats."""
+
+
+def files_of(study: Path) -> Iterator[tuple[Path, bool]]:
+    """The files that are kept, in an order that does not depend on the machine, and whether they are sets."""
+    yield study / "study.json", False
+    for record in sorted((study / "state").rglob("*.json"), key=lambda path: path.relative_to(study).as_posix()):
         cell = study / "cells" / record.relative_to(study / "state").with_suffix("")
         content = json.loads(record.read_text(encoding="utf-8"))
-        if content["command"].startswith("ddg-hf select "):
-            continue
         if content["state"] == "done" and (cell / METADATA).is_file():
-            kept += [record, cell / METADATA, *(cell / name for name in RESULTS if (cell / name).is_file())]
-    return kept
+            yield from ((path, False) for path in (record, cell / METADATA))
+            yield from ((cell / name, False) for name in RESULTS if (cell / name).is_file())
+            yield from ((path, True) for path in sorted(cell.glob("dpc_*/train.parquet")))
 
 
-def save(study: Path, archive: Path) -> int:
+class TrainingRows:
+    """
+    The training rows of a study's task, by number, and back.
+
+    Args:
+        study: The study.
+        data_dir: Directory of the tasks, where the study has not loaded its own from elsewhere.
+    """
+
+    def __init__(self, study: Path, data_dir: str | None):
+        from ddg_hf.configs import DataArguments
+        from ddg_hf.data.rows import rows_and_labels
+
+        arguments = json.loads((study / "study.json").read_text(encoding="utf-8"))["arguments"]
+        names = ("task", "dataset", "text_columns", "label_column", "label_names")
+        given = {name: arguments[name] for name in names if arguments.get(name) is not None}
+        seed = arguments["seed"] if arguments.get("split_seed") is None else arguments["split_seed"]
+        spec, splits = DataArguments(**given, data_dir=data_dir, split_seed=seed).load(seed=seed)
+        self.columns = list(spec.text_columns)
+        self.rows, _ = rows_and_labels(splits["train"], spec)
+        self.number = {row: i for i, row in enumerate(self.rows)}
+
+    def hide(self, table: pa.Table) -> pa.Table:
+        """Replaces rows that repeat a training row by its number."""
+        texts = zip(*(table[name].to_pylist() for name in self.columns), strict=True)
+        numbers = pa.array([self.number.get(tuple(row)) for row in texts], pa.int64())
+        hidden = np.array(numbers.is_valid())
+        for name in self.columns:
+            kept = pa.array(np.where(hidden, None, table[name].to_pylist()), table.schema.field(name).type)
+            table = table.set_column(table.column_names.index(name), table.schema.field(name), kept)
+        return table.append_column(REPEATED, numbers)
+
+    def show(self, table: pa.Table) -> pa.Table:
+        """The opposite of [`hide`]."""
+        numbers = table[REPEATED].to_pylist()
+        for i, name in enumerate(self.columns):
+            texts = table[name].to_pylist()
+            texts = [text if n is None else self.rows[n][i] for text, n in zip(texts, numbers, strict=True)]
+            field = table.schema.field(name)
+            table = table.set_column(table.column_names.index(name), field, pa.array(texts, field.type))
+        return table.drop_columns([REPEATED])
+
+
+def save(study: Path, archive: Path, data_dir: str | None) -> int:
     """Writes the archive, byte for byte the same for the same files. Returns the number of files."""
     if not (study / "study.json").is_file():
         raise SystemExit(f"'{study}' is not the output directory of a study")
-    files, content = files_of(study), io.BytesIO()
+    files, content = list(files_of(study)), io.BytesIO()
+    training = TrainingRows(study, data_dir) if any(is_sets for _, is_sets in files) else None
     with tarfile.open(fileobj=content, mode="w") as tar:
-        for file in files:
-            entry = tarfile.TarInfo(file.relative_to(study).as_posix())
+        for file, is_sets in files:
             data = file.read_bytes()
+            if is_sets:
+                buffer = io.BytesIO()
+                pq.write_table(training.hide(pq.read_table(file)), buffer, compression="zstd")
+                data = buffer.getvalue()
+            entry = tarfile.TarInfo(file.relative_to(study).as_posix())
             entry.size = len(data)
             tar.addfile(entry, io.BytesIO(data))
     archive.parent.mkdir(parents=True, exist_ok=True)
@@ -54,14 +110,19 @@ def save(study: Path, archive: Path) -> int:
     return len(files)
 
 
-def restore(archive: Path, study: Path) -> int:
+def restore(archive: Path, study: Path, data_dir: str | None) -> int:
     """Unpacks an archive into a directory that has no study yet. Returns the number of files."""
     if study.exists() and any(study.iterdir()):
         raise SystemExit(f"'{study}' is not empty; give another directory")
     with tarfile.open(archive) as tar:
         study.mkdir(parents=True, exist_ok=True)
         tar.extractall(study, filter="data")
-        return len(tar.getnames())
+        number = len(tar.getnames())
+    tables = sorted(study.glob("cells/**/dpc_*/train.parquet"))
+    training = TrainingRows(study, data_dir) if tables else None
+    for path in tables:
+        pq.write_table(training.show(pq.read_table(path)), path, compression="zstd")
+    return number
 
 
 def main() -> None:
@@ -69,8 +130,10 @@ def main() -> None:
     parser.add_argument("action", choices=["save", "restore"])
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
+    parser.add_argument("--data_dir", help="directory of the tasks, if the study was given one")
     options = parser.parse_args()
-    number = (save if options.action == "save" else restore)(options.source, options.target)
+    action = save if options.action == "save" else restore
+    number = action(options.source, options.target, options.data_dir)
     print(f"{options.target}: {number} files")
 
 
