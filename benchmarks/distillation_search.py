@@ -1,0 +1,119 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""
+Which settings of the distillation are best? One pretrained generator, several distillations, validation rows.
+
+    python benchmarks/distillation_search.py --study runs/sst2/study_cpu --config recipes/sst2/study_cpu.yaml \\
+        --output_dir runs/sst2/distillation_search --data_dir data --generator "$(ddg-hf models --path gemma)" \\
+        --model "$(ddg-hf models --path gemma)" --learner "$(ddg-hf models --path minilm)" \\
+        --settings '{"lm_only": null, "6e-5": {"distill": {"learning_rate": 6e-5}}}'
+
+`--settings` has the changes to the options of the commands, by the name of the setting; those of `null` are not
+distilled. Every setting is a small study of its own (five sets of 5 and 10 rows per class, 200 validation queries)
+which takes the pretrained generator of `--study`; what is done is not done again. More options are those of
+`ddg-hf study`. Prints one JSON object.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import yaml
+
+PRETRAINED = "pretrain/seed_0"
+SMALL = {
+    "dpc": [5, 10],
+    "num_sets": 5,
+    "training_seeds": 1,
+    "set_counts": {},
+    "seed_counts": {},
+    "split": "validation",
+    "test_number": 200,
+    "learner_sets": 1,
+    "learner_dpc": [5],
+    "unseen_learners": None,
+}
+
+
+def prepare(study: Path, base: dict, changes: dict | None, directory: Path) -> Path:
+    """Writes the configuration of one setting, and lends it the pretrained generator. Returns the configuration."""
+    config = base | SMALL | {"methods": ["lm_only" if changes is None else "ddg"], "output_dir": str(directory)}
+    config["options"] = {stage: dict(options) for stage, options in base["options"].items()}
+    for stage, options in (changes or {}).items():
+        config["options"].setdefault(stage, {}).update(options)
+    if not directory.exists():
+        record = Path("state", f"{PRETRAINED}.json")
+        cell = directory / "cells" / PRETRAINED
+        for path in (cell, directory / record):
+            path.parent.mkdir(parents=True)
+        os.symlink((study / "cells" / PRETRAINED).resolve(), cell, target_is_directory=True)
+        shutil.copy(study / record, directory / record)
+        shutil.copy(study / "study.json", directory / "study.json")
+    path = directory.with_suffix(".yaml")
+    path.write_text(yaml.safe_dump({key: value for key, value in config.items() if value is not None}))
+    return path
+
+
+def distilled(directory: Path) -> dict | None:
+    """What the evaluations of a distillation have measured, before it and after."""
+    state = directory / "cells" / "distill" / "ema" / "seed_0" / "trainer_state.json"
+    if not state.is_file():
+        return None
+    entries = [entry for entry in json.loads(state.read_text())["log_history"] if "eval_gradient_cosine" in entry]
+    keep = ("step", "eval_gradient_cosine", "eval_label_consistency", "eval_nll")
+    return {
+        when: {key: entry.get(key) for key in keep} for when, entry in (("first", entries[0]), ("last", entries[-1]))
+    }
+
+
+def measured(directory: Path) -> list[dict]:
+    """What the tables of the small study say of its sets."""
+    rows = json.loads((directory / "results.json").read_text())["rows"]
+    keep = (
+        "dpc",
+        "num_sets",
+        "gradient_cosine",
+        "label_consistency",
+        "distinct_2",
+        "tokens_per_demonstration",
+        "copies",
+    )
+    return [
+        {key: row.get(key) for key in keep} | {key: row["icl"][key] for key in ("raw", "calibrated")} for row in rows
+    ]
+
+
+def main() -> None:
+    from ddg_hf.configs import DataArguments, RecipeParser, RunArguments
+    from ddg_hf.recipes import study
+    from ddg_hf.study.config import StudyArguments
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--study", type=Path, required=True)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--output_dir", type=Path, required=True)
+    parser.add_argument("--settings", type=json.loads, required=True)
+    options, others = parser.parse_known_args()
+    # A mistake is found before anything is run.
+    RecipeParser((DataArguments, StudyArguments, RunArguments)).parse(["--config", str(options.config), *others])
+    if not (options.study / "cells" / PRETRAINED / "metadata.json").is_file():
+        parser.error(f"'{options.study}' has no {PRETRAINED}; run its study first")
+    base, found = yaml.safe_load(options.config.read_text()), []
+    for name, changes in options.settings.items():
+        directory = options.output_dir / name
+        config = prepare(options.study, base, changes, directory)
+        with contextlib.redirect_stdout(sys.stderr):
+            code = study.main(["--config", str(config), *others])
+        if code:
+            sys.exit(f"'{name}' failed: see '{directory}'")
+        found.append(
+            {"setting": name, "changes": changes, "distillation": distilled(directory), "sets": measured(directory)}
+        )
+    print(json.dumps({"command": "python benchmarks/distillation_search.py", "settings": found}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""`benchmarks/distillation_search.py`: several distillations of one pretrained generator, on validation rows."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ddg_hf.cli import main
+from tests.study.conftest import OPTIONS, write_config
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = {"faster": {"distill": {"learning_rate": 1e-2}}, "lm_only": None}
+
+
+@pytest.fixture(scope="module")
+def search(tmp_path_factory, model_dir):
+    """A study with a pretrained generator, a search that starts from it, and what that printed."""
+    path = tmp_path_factory.mktemp("search")
+    options = OPTIONS | {"distill": OPTIONS["distill"] | {"probe_samples": 4, "eval_on_start": True}}
+    few = {"methods": ["lm_only"], "dpc": [1], "learner_dpc": [1]}
+    config = write_config(path / "study.yaml", model=model_dir, options=options, **few)
+    assert main(["study", "--config", str(config), "--training_seeds", "1", "--output_dir", str(path / "study")]) == 0
+    command = [sys.executable, str(ROOT / "benchmarks" / "distillation_search.py"), "--study", str(path / "study")]
+    command += ["--config", str(config), "--output_dir", str(path / "search")]
+    command += "--dpc 1 2 --num_sets 2 --test_number 12 --learner_dpc 1".split()
+    done = subprocess.run([*command, "--settings", json.dumps(SETTINGS)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return path, command, {entry["setting"]: entry for entry in json.loads(done.stdout)["settings"]}
+
+
+def test_every_setting_is_measured(search):
+    _, _, found = search
+    assert list(found) == ["faster", "lm_only"]
+    for entry in found.values():
+        assert [row["dpc"] for row in entry["sets"]] == [1, 2] and entry["sets"][0]["num_sets"] == 2
+        assert 0 <= entry["sets"][0]["calibrated"]["mean"] <= 1 and entry["sets"][0]["gradient_cosine"]["mean"]
+    assert found["lm_only"]["distillation"] is None
+    first, last = (found["faster"]["distillation"][when] for when in ("first", "last"))
+    assert (first["step"], last["step"]) == (0, 2) and first["eval_nll"] != last["eval_nll"]
+
+
+def test_the_pretrained_generator_is_that_of_the_study(search):
+    path, _, _ = search
+    records = [path / name / "state" / "pretrain" / "seed_0.json" for name in ("study", "search/faster")]
+    assert records[0].read_text() == records[1].read_text()
+    assert not (path / "search" / "faster" / "logs" / "pretrain").exists()
+
+
+def test_a_study_without_a_generator_is_named(search, tmp_path):
+    _, command, _ = search
+    command[command.index("--study") + 1] = str(tmp_path)
+    done = subprocess.run([*command, "--settings", "{}"], capture_output=True, text=True)
+    assert done.returncode == 2 and "has no pretrain/seed_0" in done.stderr
