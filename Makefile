@@ -3,7 +3,7 @@
 # make lint    check style and formatting
 # make models  prepare the two offline models
 # make docs    build the documentation into build/site; a warning is an error
-# make bench   run the benchmarks
+# make bench   run the timings; DATA_DIR=data takes real tasks where the embedded one is the default
 # make install create the environment (the others do so by themselves)
 #
 # make VENV=/path/to/env uses or creates another environment; make PYTHON=python3.12 chooses the interpreter it is
@@ -41,5 +41,11 @@ lint: $(INSTALLED)
 docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
-bench: $(INSTALLED)
-	set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+# The other programs of benchmarks/ are experiments, which need a study or a generator; each says how it is run.
+BENCHMARKS := generation gradient_matching icl own_prefixes pretraining processes
+
+bench: models
+	set -e; for name in $(BENCHMARKS); do \
+		echo "== $$name"; $(BIN)/python benchmarks/$$name.py $(if $(DATA_DIR),--data_dir $(DATA_DIR)); \
+	done; \
+	echo "== convert"; $(BIN)/python benchmarks/convert.py
