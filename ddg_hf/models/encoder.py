@@ -37,6 +37,7 @@ class TextEncoder:
                 model = AutoModel.from_pretrained(
                     learner_args.learner,
                     revision=learner_args.learner_revision,
+                    dtype=getattr(torch, learner_args.learner_dtype),
                     attn_implementation=learner_args.learner_attn_implementation,
                 )
             except LOAD_ERRORS as error:

@@ -1,6 +1,7 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """The learner: fresh heads, resets, features, training steps."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -417,6 +418,17 @@ def test_embeddings_are_mean_pooled_over_the_row_alone(tmp_path):
         torch.testing.assert_close(embedding, hidden[0].mean(0).detach(), rtol=1e-4, atol=1e-5)
     assert encoder.embed([]).shape == (0, 32)
     assert not torch.allclose(together[0], together[1])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_weights_of_the_encoder_have_the_type_of_the_learner(tmp_path, dtype):
+    # Of a checkpoint in bfloat16 too, which is slow where there are no units for it.
+    tiny_models.make_bert(len(TOKENIZER)).to(torch.bfloat16).save_pretrained(tmp_path)
+    TOKENIZER.save_pretrained(tmp_path)
+    arguments = LearnerArguments(learner=str(tmp_path), learner_dtype=dtype)
+    encoder, learner = TextEncoder(arguments, device="cpu"), Learner.load(arguments, 2)
+    assert encoder.model.dtype == learner.model.dtype == getattr(torch, dtype)
+    assert encoder.embed(ROWS[:2]).dtype == np.float32
 
 
 def test_tiny_tokenizer_is_a_function_of_the_rows():
