@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ddg_hf.configs import DataArguments, LearnerArguments, RecipeParser, RunArguments
+from ddg_hf.errors import UserError
 
 DIFFICULTIES = ("hard", "middle", "easy")
 
@@ -125,12 +126,14 @@ def differences(output_dir: Path) -> list[dict]:
     return found
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     from ddg_hf.recipes import evaluate_icl
 
     parser = RecipeParser((DataArguments, LearnerArguments, HardRowsArguments, RunArguments))
-    everything = parser.parse()
+    everything = parser.parse(argv)
     data_args, _, arguments, run_args = everything
+    if arguments.model is None or run_args.output_dir is None:
+        raise UserError("--model and --output_dir are needed: the in-context model, and where the sets go")
     output_dir = Path(run_args.output_dir)
     if not all((output_dir / name / "metadata.json").is_file() for name in DIFFICULTIES):
         write_sets(everything, output_dir)
@@ -138,11 +141,12 @@ def main() -> None:
     for name in DIFFICULTIES:
         results = output_dir / f"icl_{name}"
         if not (results / "metadata.json").is_file():
-            argv = ["--task", data_args.task, "--distilled", str(output_dir / name), "--model", arguments.model]
-            argv += ["--split", "validation", "--test_number", str(arguments.test_number)]
-            argv += ["--data_dir", data_args.data_dir, "--output_dir", str(results)]
+            options = ["--task", data_args.task, "--distilled", str(output_dir / name), "--model", arguments.model]
+            options += ["--split", "validation", "--test_number", str(arguments.test_number)]
+            options += ["--data_dir", data_args.data_dir] if data_args.data_dir else []
+            options += ["--output_dir", str(results)]
             with contextlib.redirect_stdout(sys.stderr):
-                evaluate_icl.main(argv)
+                evaluate_icl.main(options)
         facts = json.loads((output_dir / name / "difficulty.json").read_text())
         for entry in json.loads((results / "results.json").read_text())["aggregates"]:
             row = {"rows": name, "dpc": entry["dpc"], "sets": entry["num_sets"], "queries": entry["num_queries"]}
@@ -156,4 +160,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from ddg_hf.cli import run
+
+    sys.exit(run(main))
