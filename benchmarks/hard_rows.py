@@ -13,7 +13,6 @@ three parts of the same size, and the sets of each difficulty are drawn from one
 again. Prints one JSON object.
 """
 
-import contextlib
 import json
 import sys
 from dataclasses import dataclass, field
@@ -127,7 +126,7 @@ def differences(output_dir: Path) -> list[dict]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    from ddg_hf.recipes import evaluate_icl
+    from validation import evaluate_once
 
     parser = RecipeParser((DataArguments, LearnerArguments, HardRowsArguments, RunArguments))
     everything = parser.parse(argv)
@@ -139,16 +138,11 @@ def main(argv: list[str] | None = None) -> None:
         write_sets(everything, output_dir)
     found = []
     for name in DIFFICULTIES:
-        results = output_dir / f"icl_{name}"
-        if not (results / "metadata.json").is_file():
-            options = ["--task", data_args.task, "--distilled", str(output_dir / name), "--model", arguments.model]
-            options += ["--split", "validation", "--test_number", str(arguments.test_number)]
-            options += ["--data_dir", data_args.data_dir] if data_args.data_dir else []
-            options += ["--output_dir", str(results)]
-            with contextlib.redirect_stdout(sys.stderr):
-                evaluate_icl.main(options)
+        sets, results = output_dir / name, output_dir / f"icl_{name}"
         facts = json.loads((output_dir / name / "difficulty.json").read_text())
-        for entry in json.loads((results / "results.json").read_text())["aggregates"]:
+        for entry in evaluate_once(
+            sets, results, data_args.task, data_args.data_dir, arguments.model, arguments.test_number
+        ):
             row = {"rows": name, "dpc": entry["dpc"], "sets": entry["num_sets"], "queries": entry["num_queries"]}
             found.append(row | facts | {"raw": entry["accuracy"], "calibrated": entry["calibrated_accuracy"]})
     print(

@@ -10,7 +10,6 @@ Texts are sampled once: what `ddg-hf generate` would sample for the same seed. E
 which `ddg-hf evaluate-icl` evaluates; what is done is not done again. Prints one JSON object.
 """
 
-import contextlib
 import json
 import sys
 from dataclasses import dataclass, field
@@ -108,7 +107,7 @@ def write_ways(everything, output_dir: Path) -> None:
 
 
 def main() -> None:
-    from ddg_hf.recipes import evaluate_icl
+    from validation import evaluate_once
 
     parser = RecipeParser(
         (DataArguments, GeneratorArguments, LearnerArguments, GenerationArguments, SearchArguments, RunArguments)
@@ -120,14 +119,10 @@ def main() -> None:
         write_ways(everything, output_dir)
     found = []
     for way in WAYS:
-        results = output_dir / f"icl_{way}"
-        if not (results / "metadata.json").is_file():
-            argv = ["--task", data_args.task, "--distilled", str(output_dir / way), "--model", search_args.model]
-            argv += ["--split", "validation", "--test_number", str(search_args.test_number)]
-            argv += ["--data_dir", data_args.data_dir, "--output_dir", str(results)]
-            with contextlib.redirect_stdout(sys.stderr):
-                evaluate_icl.main(argv)
-        for entry in json.loads((results / "results.json").read_text())["aggregates"]:
+        sets, results = output_dir / way, output_dir / f"icl_{way}"
+        for entry in evaluate_once(
+            sets, results, data_args.task, data_args.data_dir, search_args.model, search_args.test_number
+        ):
             row = {"way": way, "dpc": entry["dpc"], "sets": entry["num_sets"], "queries": entry["num_queries"]}
             row |= {"raw": entry["accuracy"], "calibrated": entry["calibrated_accuracy"]}
             found.append(row)
