@@ -1,0 +1,237 @@
+# Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
+"""
+Writes the tables of a page from the results of studies, so that no figure is typed.
+
+    python benchmarks/study_tables.py docs/results/study_cpu.md docs/results/study_cpu
+    python benchmarks/study_tables.py docs/results/study_cpu.md docs/results/study_cpu --check
+
+The page has places `<!-- table: NAME KIND ... -->`, each ended by `<!-- end -->`; what stands between is replaced.
+NAME is that of a file `NAME.json` in the second directory, the `results.json` of a study. KIND is one of
+
+- `accuracy`: methods and rows per class, in context, with what was measured on the sets;
+- `less REFERENCE MEASURE`: in points, each method less REFERENCE, a column for each number of rows per class;
+- `likelihood MEASURE`: in points, each method whose sets are chosen by likelihood less the same without;
+- `learners`: accuracy of learners that are trained on the sets;
+- `transfer`: rank correlations of what is measured on a set with its accuracy in context;
+- `sizes`: how many sets and queries a difference needs.
+
+MEASURE is `raw`, `calibrated`, `contextual` or `learner:NAME`. With `--check` nothing is written, and the exit code is
+1 if the page would change.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+PLACE = re.compile(r"(<!-- table: (?P<name>\S+) (?P<kind>.+?) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
+MEASURED = {
+    "gradient_cosine": "gradient cosine",
+    "label_consistency": "label confirmed by the probe",
+    "distinct_2": "distinct-2",
+    "self_bleu": "self-BLEU",
+    "tokens_per_demonstration": "tokens of a demonstration",
+}
+Results = Mapping[str, Any]
+
+
+def markdown(head: list[str], rows: list[list[str]]) -> str:
+    """A table with an empty line before and after it, as a comment beside it needs."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n" + "".join(f"| {' | '.join(cells)} |\n" for cells in lines) + "\n"
+
+
+def percent(side: Mapping[str, float] | None) -> str:
+    """An accuracy in percent with its interval."""
+    if side is None:
+        return "-"
+    if side.get("low") is None:
+        return f"{100 * side['mean']:.1f}"
+    return f"{100 * side['mean']:.1f} [{100 * side['low']:.1f}, {100 * side['high']:.1f}]"
+
+
+def signed(side: Mapping[str, float], factor: float, digits: int) -> str:
+    """A difference or correlation with its interval and signs."""
+    mean, low, high = (factor * side[key] for key in ("mean", "low", "high"))
+    return f"{mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+
+
+def title_of(method: str) -> str:
+    """How readers call a method."""
+    from ddg_hf.study.methods import METHODS, RERANKED
+
+    base = method.removesuffix(RERANKED)
+    title = METHODS[base].title if base in METHODS else base.replace("_", " ")
+    return f"{title}, chosen by likelihood" if method != base else title
+
+
+def accuracy(results: Results) -> str:
+    """Methods and rows per class, in context, with what was measured on the sets."""
+    head = "method, per class, sets, raw, batch-calibrated, gradient cosine, label confirmed, tokens".split(", ")
+    rows = []
+    for row in results["rows"]:
+        if not row["icl"]:
+            continue
+        cosine, label, tokens = (
+            row.get(key) for key in ("gradient_cosine", "label_consistency", "tokens_per_demonstration")
+        )
+        rows.append(
+            [
+                title_of(row["method"]),
+                str(row["dpc"] or "-"),
+                str(row["num_sets"]),
+                percent(row["icl"].get("raw")),
+                percent(row["icl"].get("calibrated")),
+                "-" if cosine is None else f"{cosine['mean']:.3f}",
+                "-" if label is None else f"{100 * label:.0f} %",
+                "-" if tokens is None else f"{tokens:.0f}",
+            ]
+        )
+    return markdown(head, rows)
+
+
+def difference(results: Results, measure: str, dpc: int, first: str, second: str) -> str:
+    """`first` less `second` in points, a star where its adjusted p-value is below 0.05; empty if not compared."""
+    for entry in results["comparisons"]:
+        if entry["measure"] != measure or entry["dpc"] != dpc or {entry["a"], entry["b"]} != {first, second}:
+            continue
+        side = entry["difference"]
+        if entry["a"] != first:
+            side = {"mean": -side["mean"], "low": -side["high"], "high": -side["low"]}
+        return signed(side, 100, 1) + ("*" if entry["p_holm"] is not None and entry["p_holm"] < 0.05 else "")
+    return ""
+
+
+def matrix(results: Results, pairs: list[tuple[str, str]], measure: str) -> str:
+    """A row for each pair of methods, a column for each number of rows per class."""
+    numbers = sorted({row["dpc"] for row in results["rows"] if row["dpc"]})
+    rows = []
+    for first, second in pairs:
+        cells = [difference(results, measure, dpc, first, second) for dpc in numbers]
+        if any(cells):
+            rows.append([title_of(first), *(cell or "-" for cell in cells)])
+    return markdown(["method", *(f"{dpc} per class" for dpc in numbers)], rows)
+
+
+def methods_of(results: Results) -> list[str]:
+    """The methods with results, in the order of tables."""
+    return list(dict.fromkeys(row["method"] for row in results["rows"]))
+
+
+def less(results: Results, reference: str, measure: str) -> str:
+    """Every method less a reference."""
+    return matrix(results, [(method, reference) for method in methods_of(results) if method != reference], measure)
+
+
+def likelihood(results: Results, measure: str) -> str:
+    """Sets that were chosen by likelihood less those that were not, of each method."""
+    from ddg_hf.study.methods import RERANKED
+
+    chosen = [method for method in methods_of(results) if method.endswith(RERANKED)]
+    return matrix(results, [(method, method.removesuffix(RERANKED)) for method in chosen], measure)
+
+
+def learners(results: Results) -> str:
+    """Accuracy of learners that are trained on the sets."""
+    trained = [row for row in results["rows"] if row["learners"]]
+    names = list(dict.fromkeys(name for row in trained for name in row["learners"]))
+    rows = [
+        [title_of(row["method"]), str(row["dpc"]), *(percent(row["learners"].get(name)) for name in names)]
+        for row in trained
+    ]
+    return markdown(["trained on", "per class", *names], rows)
+
+
+def transfer(results: Results) -> str:
+    """Rank correlations of what is measured on a set with its accuracy in context."""
+    found: dict[str, dict[str, str]] = {}
+    for kind in ("raw", "calibrated"):
+        for entry in results["transfer"][kind]:
+            cell, adjusted = signed(entry["correlation"], 1, 2), entry["p_holm"]
+            cells = found.setdefault(entry["measure"], {"sets": f"{entry['num_sets']} ({entry['num_groups']})"})
+            cells[kind] = cell + (f", p (Holm) {adjusted:.2f}" if adjusted < 0.1 else "")
+    columns = ("sets", "raw", "calibrated")
+    rows = [[MEASURED[name], *(cells.get(column, "-") for column in columns)] for name, cells in found.items()]
+    return markdown(
+        ["measurement of a set", "sets (groups)", "with raw accuracy", "with batch-calibrated accuracy"], rows
+    )
+
+
+def sizes(results: Results) -> str:
+    """How many sets and queries a difference needs."""
+    rows = []
+    for kind, name in (("raw", "raw"), ("calibrated", "batch-calibrated")):
+        for entry in results["power"][kind]:
+            more_sets = entry["sets_with_these_queries"]
+            more_queries = entry["queries_with_these_sets"]
+            rows.append(
+                [
+                    name,
+                    str(entry["points"]),
+                    f"{entry['num_sets']} sets and {entry['num_queries']:,} queries",
+                    "none is enough" if more_sets is None else f"{more_sets:,} sets",
+                    "none is enough" if more_queries is None else f"{more_queries:,} queries",
+                ]
+            )
+    asked = f"with these {results['num_queries']} queries"
+    return markdown(["accuracy", "points", "cheapest", asked, "with as many sets as here"], rows)
+
+
+KINDS: dict[str, tuple[Callable[..., str], int]] = {
+    "accuracy": (accuracy, 0),
+    "less": (less, 2),
+    "likelihood": (likelihood, 1),
+    "learners": (learners, 0),
+    "transfer": (transfer, 0),
+    "sizes": (sizes, 0),
+}
+"""What makes each kind of table, and how many words follow its name."""
+
+
+def written(page: str, directory: Path) -> str:
+    """The page with its tables as the results in `directory` say."""
+    from ddg_hf.errors import UserError
+
+    loaded: dict[str, Results] = {}
+
+    def table(match: re.Match) -> str:
+        name, (kind, *arguments) = match["name"], match["kind"].split()
+        make, number = KINDS.get(kind, (None, 0))
+        if make is None or len(arguments) != number:
+            known = ", ".join(KINDS)
+            raise UserError(f"'{match[1].strip()}': no such table; there are {known}, with the words that --help says")
+        if name not in loaded:
+            path = directory / f"{name}.json"
+            if not path.is_file():
+                raise UserError(f"'{path}' is missing: copy the results.json of that study to it")
+            loaded[name] = json.loads(path.read_text(encoding="utf-8"))
+        return match[1] + make(loaded[name], *arguments) + match[5]
+
+    return PLACE.sub(table, page)
+
+
+def main() -> int:
+    """Writes, or checks, the tables."""
+    from ddg_hf.errors import UserError
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("page", type=Path)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    page = options.page.read_text(encoding="utf-8")
+    try:
+        new = written(page, options.results)
+    except UserError as error:
+        parser.error(str(error))
+    if options.check:
+        return int(new != page)
+    options.page.write_text(new, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
