@@ -13,7 +13,7 @@ NAME is that of a file `NAME.json` in the second directory, the `results.json` o
 - `likelihood MEASURE`: in points, each method whose sets are chosen by likelihood less the same without;
 - `learners`: accuracy of learners that are trained on the sets;
 - `transfer`: rank correlations of what is measured on a set with its accuracy in context;
-- `sizes`: how many sets and queries a difference needs.
+- `sizes`: how many sets and queries a difference needs, at least ten of each.
 
 MEASURE is `raw`, `calibrated`, `contextual` or `learner:NAME`. With `--check` nothing is written, and the exit code is
 1 if the page would change.
@@ -170,14 +170,15 @@ def sizes(results: Results) -> str:
             rows.append(
                 [
                     name,
+                    str(entry["dpc"]),
                     str(entry["points"]),
-                    f"{entry['num_sets']} sets and {entry['num_queries']:,} queries",
+                    f"{entry['num_sets']:,} sets and {entry['num_queries']:,} queries",
                     "none is enough" if more_sets is None else f"{more_sets:,} sets",
                     "none is enough" if more_queries is None else f"{more_queries:,} queries",
                 ]
             )
     asked = f"with these {results['num_queries']} queries"
-    return markdown(["accuracy", "points", "cheapest", asked, "with as many sets as here"], rows)
+    return markdown(["accuracy", "per class", "points", "cheapest", asked, "with as many sets as here"], rows)
 
 
 KINDS: dict[str, tuple[Callable[..., str], int]] = {

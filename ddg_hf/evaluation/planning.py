@@ -149,6 +149,7 @@ def required_sizes(
     num_queries: int,
     power: float = 0.8,
     level: float = 0.95,
+    at_least: int = 1,
 ) -> RequiredSizes:
     """
     How many sets and queries it takes until an interval around a difference excludes zero with some power.
@@ -169,14 +170,16 @@ def required_sizes(
         num_queries: Present number of queries.
         power: Probability of finding it.
         level: Confidence level of the interval.
+        at_least: Sets and queries that `balanced` has at least: the fewest answers alone can be one query of very many
+            sets, for which no mean is normal.
 
     Raises:
         ValueError: a number is out of its range.
     """
-    if not difference > 0 or num_sets < 1 or num_queries < 1 or not 0.5 <= power < 1 or not 0 < level < 1:
+    if not difference > 0 or min(num_sets, num_queries, at_least) < 1 or not 0.5 <= power < 1 or not 0 < level < 1:
         raise ValueError(
-            "difference, num_sets and num_queries must be positive, power from 0.5 to 1 and level from 0 to 1, got "
-            f"{difference}, {num_sets}, {num_queries}, {power} and {level}"
+            "difference, num_sets, num_queries and at_least must be positive, power from 0.5 to 1 and level from 0 to "
+            f"1, got {difference}, {num_sets}, {num_queries}, {at_least}, {power} and {level}"
         )
     from scipy import stats
 
@@ -187,7 +190,7 @@ def required_sizes(
         standard_error,
         _smallest(c.sets, c.queries, c.residual, num_queries, standard_error**2),
         _smallest(c.queries, c.sets, c.residual, num_sets, standard_error**2),
-        _balanced(c, standard_error**2),
+        _balanced(c, standard_error**2, at_least),
     )
 
 
@@ -205,7 +208,7 @@ def _smallest(own: float, other: float, residual: float, other_number: int, vari
     return int(_ceil(wanted / left)) if left > 0 else None
 
 
-def _balanced(c: VarianceComponents, variance: float) -> tuple[int, int]:
+def _balanced(c: VarianceComponents, variance: float, at_least: int) -> tuple[int, int]:
     """The pair (S, Q) with the smallest product; of several such pairs the one with the fewest sets."""
     fewest = c.sets / variance
     # Of S * Q(S) = (queries S^2 + residual S) / (variance S - sets), by its derivative; without queries it always
@@ -214,10 +217,10 @@ def _balanced(c: VarianceComponents, variance: float) -> tuple[int, int]:
         best = fewest + math.sqrt(fewest**2 + fewest * c.residual / c.queries)
     else:
         best = fewest + c.residual / variance
-    start = float(_ceil(best))
+    start = max(float(_ceil(best)), at_least)
     if start <= fewest:
         start += 1
-    bound = start * float(_ceil((c.queries + c.residual / start) / (variance - c.sets / start)))
+    bound = start * max(float(_ceil((c.queries + c.residual / start) / (variance - c.sets / start))), at_least)
     # A smaller product can only be where S * Q(S), without rounding up, is no greater than this one.
     half = (bound * variance - c.residual) / 2
     if c.queries > 0:
@@ -225,8 +228,8 @@ def _balanced(c: VarianceComponents, variance: float) -> tuple[int, int]:
         low, high = (half - width) / c.queries, (half + width) / c.queries
     else:
         low, high = fewest, bound
-    sets = np.arange(max(1, math.floor(max(low, fewest))), min(math.ceil(high), bound) + 1)
+    sets = np.arange(max(at_least, math.floor(max(low, fewest))), min(math.ceil(high), bound / at_least) + 1)
     sets = sets[sets * variance > c.sets]
-    queries = _ceil((c.queries + c.residual / sets) / (variance - c.sets / sets))
+    queries = np.maximum(_ceil((c.queries + c.residual / sets) / (variance - c.sets / sets)), at_least)
     row = int(np.argmin(sets * queries))
     return int(sets[row]), int(queries[row])

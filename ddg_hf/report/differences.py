@@ -180,6 +180,7 @@ def power_table(results: Results) -> Table | None:
     if not entries:
         return None
     keys = {
+        "dpc": "DPC",
         "points": "Difference, points",
         "num_sets": "Sets",
         "num_queries": "and queries",

@@ -153,9 +153,13 @@ def _power(results: Results) -> list[str]:
     rows = [row for row in results.power.get(measure or "", []) if None not in map(number, _needs(row))]
     if not rows:
         return []
-    points, num_sets, num_queries = _needs(min(rows, key=lambda row: row["points"]))
+    points = min(row["points"] for row in rows)
+    most = max((row for row in rows if row["points"] == points), key=lambda row: row["num_sets"] * row["num_queries"])
+    _, num_sets, num_queries = _needs(most)
+    dpc = number(most.get("dpc"))
+    where = "" if dpc is None else f" with {_count(dpc, 'row')} per class"
     return [
-        f"A true difference of {points:g} {'point' if points == 1 else 'points'} would need about "
+        f"A true difference of {points:g} {'point' if points == 1 else 'points'}{where} would need about "
         f"{_count(num_sets, 'set')} of each method and {_count(num_queries, 'query')} to be found; this study has "
         f"{_has(results)}."
     ]

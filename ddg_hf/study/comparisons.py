@@ -18,6 +18,8 @@ from ..evaluation.statistics import holm, mean_ranks, paired_differences, paired
 
 POINTS = (0.01, 0.03, 0.05)
 """Differences for which the size of a study is computed."""
+AT_LEAST = 10
+"""Sets and queries that such a study has at least: the computation takes means as normal, which fewer do not give."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def sizes_needed(sides: tuple[Side, Side] | None) -> list[dict[str, Any]]:
     Returns:
         For each difference its `points`; `num_sets` and `num_queries`, together with the fewest answers;
         `sets_with_these_queries` and `queries_with_these_sets`, where the other number stays as it is (`None`: no
-        number is enough). Empty without a pair.
+        number is enough). The first two are [`AT_LEAST`] or more. Empty without a pair.
     """
     if sides is None:
         return []
@@ -107,7 +109,7 @@ def sizes_needed(sides: tuple[Side, Side] | None) -> list[dict[str, Any]]:
     components = difference_components(a_SQ, b_SQ)
     rows = []
     for points in POINTS:
-        needed = required_sizes(components, points, min(len(a_SQ), len(b_SQ)), a_SQ.shape[1])
+        needed = required_sizes(components, points, min(len(a_SQ), len(b_SQ)), a_SQ.shape[1], at_least=AT_LEAST)
         num_sets, num_queries = needed.balanced
         present = {"sets_with_these_queries": needed.sets, "queries_with_these_sets": needed.queries}
         rows.append({"points": round(100 * points), "num_sets": num_sets, "num_queries": num_queries, **present})

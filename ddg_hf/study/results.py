@@ -72,7 +72,7 @@ class StudyResults:
             "rows": [self._row(entry) for entry in measured],
             "comparisons": self._comparisons(measured),
             "ranks": {kind: rank_table(self._accuracies(measured, kind)) for kind in KINDS[:2]},
-            "power": {kind: sizes_needed(self._two_sides(measured, kind)) for kind in KINDS[:2]},
+            "power": {kind: self._power(measured, kind) for kind in KINDS[:2]},
             "transfer": {kind: transfer_table(_groups(measured, kind)) for kind in KINDS[:2]},
             "missing": [cell.name for cell in self.directory.cells if self.states[cell.name].state != DONE],
         }
@@ -189,23 +189,28 @@ class StudyResults:
                 found.setdefault(entry.method.name, {})[entry.dpc] = mean
         return found
 
+    def _power(self, measured: Sequence[_Measured], kind: str) -> list[dict[str, Any]]:
+        """How large a study must be, by the spread at each number of rows per class."""
+        return [
+            {"dpc": dpc} | row
+            for dpc in self.args.dpc
+            for row in sizes_needed(self._two_sides([e for e in measured if e.dpc == dpc], kind))
+        ]
+
     def _two_sides(self, measured: Sequence[_Measured], kind: str) -> tuple[Side, Side] | None:
         """
         The pair whose spread says how large a study must be: DDG (or the last generated method) and balanced random
-        rows (or the first others), at the rows per class where they have most sets.
+        rows (or the first others).
         """
-        pairs = []
-        for dpc in self.args.dpc:
-            mine = {e.method.name: e for e in measured if e.dpc == dpc and kind in e.in_context}
-            generated = [name for name, e in mine.items() if e.method.kind == "generated"]
-            real = [name for name, e in mine.items() if e.method.kind == "real"]
-            if generated and real:
-                other = "balanced" if "balanced" in real else real[0]
-                ours = "ddg" if "ddg" in generated else generated[-1]
-                pair = mine[ours].in_context[kind], mine[other].in_context[kind]
-                if all(len(side.correct_SQ) > 1 for side in pair):
-                    pairs.append(pair)
-        return max(pairs, key=lambda pair: min(len(side.correct_SQ) for side in pair), default=None)
+        mine = {e.method.name: e for e in measured if kind in e.in_context}
+        generated = [name for name, e in mine.items() if e.method.kind == "generated"]
+        real = [name for name, e in mine.items() if e.method.kind == "real"]
+        if not generated or not real:
+            return None
+        other = "balanced" if "balanced" in real else real[0]
+        ours = "ddg" if "ddg" in generated else generated[-1]
+        pair = mine[ours].in_context[kind], mine[other].in_context[kind]
+        return pair if all(len(side.correct_SQ) > 1 for side in pair) else None
 
 
 def _mean_over_seeds(values: Sequence[Sequence[float]]) -> dict[str, float | None] | None:

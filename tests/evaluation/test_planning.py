@@ -105,14 +105,15 @@ def smallest(variance_of, limit, most=20_000):
     return next((n for n in range(1, most) if variance_of(n) <= limit * (1 + 1e-9)), None)
 
 
+@pytest.mark.parametrize("at_least", [1, 10])
 @pytest.mark.parametrize("seed", range(12))
-def test_required_sizes_equal_brute_force(seed):
+def test_required_sizes_equal_brute_force(seed, at_least):
     rng = np.random.default_rng(seed)
     # now and then without sets, queries or rest
     sets, queries, residual = rng.uniform(0, 1, 3) * rng.choice([0, 0.03, 1], 3, p=[0.2, 0.3, 0.5])
     c = DifferenceComponents(0.3 * sets, 0.7 * sets, queries, residual, 0.0)
     difference, num_sets, num_queries = rng.uniform(0.3, 1.0), int(rng.integers(1, 30)), int(rng.integers(1, 60))
-    found = required_sizes(c, difference, num_sets, num_queries)
+    found = required_sizes(c, difference, num_sets, num_queries, at_least=at_least)
     limit = (difference / ERRORS) ** 2
     assert found.standard_error**2 == pytest.approx(limit)
 
@@ -121,12 +122,12 @@ def test_required_sizes_equal_brute_force(seed):
 
     assert found.sets == smallest(lambda n: variance(n, num_queries), limit)
     assert found.queries == smallest(lambda n: variance(num_sets, n), limit)
-    counts = np.arange(1, 700.0)
+    counts = np.arange(at_least, 700.0)
     products = np.where(
         variance(counts[:, None], counts[None]) <= limit * (1 + 1e-9), counts[:, None] * counts[None], np.inf
     )
     assert np.prod(found.balanced) == products.min()
-    assert variance(*found.balanced) <= limit * (1 + 1e-9)
+    assert variance(*found.balanced) <= limit * (1 + 1e-9) and min(found.balanced) >= at_least
 
 
 def test_required_sizes_by_hand():

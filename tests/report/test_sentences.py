@@ -106,3 +106,16 @@ def test_whether_the_gradient_cosine_goes_with_accuracy(low, high, what):
     assert found.startswith(f"Among 60 sets, each compared with others of its kind, {what}: rank correlation ")
     results = Results("films", rows=rows({("ddg", 5): 0.6}), transfer={"raw": others})
     assert sentences(Contents(Path("films"), []), [results], Samples()) == []
+
+
+def test_the_size_of_a_study_is_that_of_the_hardest_number_of_rows():
+    few = {"dpc": 5, "points": 1, "num_sets": 20, "num_queries": 100}
+    many = few | {"dpc": 10, "num_sets": 1500}
+    power = {"raw": [few | {"points": 3}, few, many]}
+    measured = [Row("ddg", 10, accuracies={"raw": Estimate(0.6)}, num_sets=30)]
+    results = Results("films", methods=RESULTS.methods, rows=measured, power=power, facts={"queries": "300"})
+    (found,) = sentences(Contents(Path("films"), []), [results], Samples())
+    assert found == (
+        "A true difference of 1 point with 10 rows per class would need about 1,500 sets of each method and 100 "
+        "queries to be found; this study has up to 30 sets and 300 queries."
+    )

@@ -6,7 +6,7 @@ import pytest
 
 from ddg_hf.errors import UserError
 from ddg_hf.evaluation.statistics import holm, paired_difference, paired_permutation_test
-from ddg_hf.study.comparisons import Side, compare_sides, rank_table, sizes_needed
+from ddg_hf.study.comparisons import AT_LEAST, Side, compare_sides, rank_table, sizes_needed
 
 
 def side(seed, num_sets, shift=0.0, seeds=None, num_queries=150):
@@ -74,4 +74,5 @@ def test_sizes():
     assert [row["points"] for row in rows] == [1, 3, 5]
     answers = [row["num_sets"] * row["num_queries"] for row in rows]
     assert answers[0] > answers[1] > answers[2] > 100
+    assert min(row[key] for row in rows for key in ("num_sets", "num_queries")) >= AT_LEAST
     assert sizes_needed(None) == []

@@ -91,7 +91,8 @@ def test_all_pairs_are_compared(study):
     assert {row["measure"] for row in results["comparisons"]} == {"raw", "calibrated", "learner:tiny"}
     ranks = results["ranks"]["raw"]
     assert len(ranks) == len(METHODS) - 1 and ranks == sorted(ranks, key=lambda row: row["mean_rank"])
-    assert [row["points"] for row in results["power"]["raw"]] == [1, 3, 5]
+    sizes = [(row["dpc"], row["points"]) for row in results["power"]["raw"]]
+    assert sizes == [(dpc, points) for dpc in (1, 2) for points in (1, 3, 5)]
     assert results["transfer"] == {"raw": [], "calibrated": []}  # of two sets each, none can be said
 
 
