@@ -82,7 +82,8 @@ def read_groups(study: Path, spec, dpc: list[int] | None, seed: int) -> list[Gro
             for kind in KINDS:
                 (group,) = load_evaluation(str(evaluation), kind).groups.values()
                 right[kind] = group.correct_SQ.mean(axis=1).tolist()
-                assert len(right[kind]) == len(numbers), f"{where}, dpc {n}: not the same sets"
+                if len(right[kind]) != len(numbers):
+                    raise UserError(f"'{evaluation}' has other sets than '{file.parent}'; run the study again")
             rows = [members[number].rows for number in numbers]
             found.append(Group(where.as_posix(), n, rows, [cosines[number] for number in numbers], right))
     return found
@@ -129,14 +130,16 @@ def main(argv: list[str] | None = None) -> None:
     if not groups:
         raise UserError(f"'{arguments.study}' has no sets that are there, measured and evaluated; run its study first")
     others = cosines_at(everything, spec, dataset, groups)
+    # One set many times has no ranks: what differs there is rounding.
+    ranked = [(mine, g) for mine, g in zip(others, groups, strict=True) if any(rows != g.sets[0] for rows in g.sets)]
     accuracy = {
         kind: {
-            "study_learner": correlation([(group.study_cosines, group.accuracies[kind]) for group in groups]),
-            "learner": correlation([(mine, g.accuracies[kind]) for mine, g in zip(others, groups, strict=True)]),
+            "study_learner": correlation([(group.study_cosines, group.accuracies[kind]) for _, group in ranked]),
+            "learner": correlation([(mine, group.accuracies[kind]) for mine, group in ranked]),
         }
         for kind in KINDS
     }
-    cosines = correlation([(mine, group.study_cosines) for mine, group in zip(others, groups, strict=True)])
+    cosines = correlation([(mine, group.study_cosines) for mine, group in ranked])
     means = [
         {
             "sets": group.name,

@@ -101,7 +101,7 @@ def write_sets(everything, output_dir: Path) -> None:
                     ]
         every = [i for part in by_label.values() for i in part]
         facts = {
-            "label_confirmed": float((probabilities_N[every] > 0.5).mean()),
+            "label_likelier_than_not": float((probabilities_N[every] > 0.5).mean()),
             "words": float(np.mean([len(" ".join(rows[i]).split()) for i in every])),
         }
         metadata = run_metadata("select", list(everything), task=spec.name, data_fingerprint=fingerprints(dataset))

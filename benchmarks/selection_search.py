@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ddg_hf.configs import DataArguments, GeneratorArguments, LearnerArguments, RecipeParser, RunArguments
+from ddg_hf.errors import UserError
 from ddg_hf.generation_config import GenerationArguments
 
 # name -> (selection, whether texts of another label are dropped first)
@@ -106,14 +107,16 @@ def write_ways(everything, output_dir: Path) -> None:
             write_distilled(directory, by_size, spec, metadata)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     from validation import evaluate_once
 
     parser = RecipeParser(
         (DataArguments, GeneratorArguments, LearnerArguments, GenerationArguments, SearchArguments, RunArguments)
     )
-    everything = parser.parse()
+    everything = parser.parse(argv)
     data_args, _, _, arguments, search_args, run_args = everything
+    if search_args.model is None or run_args.output_dir is None:
+        raise UserError("--model and --output_dir are needed: the in-context model, and where the sets go")
     output_dir = Path(run_args.output_dir)
     if not all((output_dir / way / "metadata.json").is_file() for way in WAYS):
         write_ways(everything, output_dir)
@@ -130,4 +133,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from ddg_hf.cli import run
+
+    sys.exit(run(main))

@@ -15,8 +15,8 @@ NAME is that of a file `NAME.json` in the second directory, the `results.json` o
 - `transfer`: rank correlations of what is measured on a set with its accuracy in context;
 - `sizes`: how many sets and queries a difference needs, at least ten of each.
 
-MEASURE is `raw`, `calibrated`, `contextual` or `learner:NAME`. With `--check` nothing is written, and the exit code is
-1 if the page would change.
+MEASURE is `raw`, `calibrated` or `learner:NAME`. With `--check` nothing is written; what would change is named,
+and the exit code is 1.
 """
 
 import argparse
@@ -27,7 +27,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-PLACE = re.compile(r"(<!-- table: (?P<name>\S+) (?P<kind>.+?) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
+PLACE = re.compile(
+    r"(<!-- table: (?P<name>\S+) (?P<kind>.+?) -->\n)(?P<body>(?:(?!<!-- table:).)*?)(<!-- end -->)", re.DOTALL
+)
 MEASURED = {
     "gradient_cosine": "gradient cosine",
     "label_consistency": "label confirmed by the probe",
@@ -55,7 +57,7 @@ def percent(side: Mapping[str, float] | None) -> str:
 
 def signed(side: Mapping[str, float], factor: float, digits: int) -> str:
     """A difference or correlation with its interval and signs."""
-    mean, low, high = (factor * side[key] for key in ("mean", "low", "high"))
+    mean, low, high = (round(factor * side[key], digits) + 0.0 for key in ("mean", "low", "high"))  # no -0.0
     return f"{mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
 
 
@@ -107,6 +109,11 @@ def difference(results: Results, measure: str, dpc: int, first: str, second: str
 
 def matrix(results: Results, pairs: list[tuple[str, str]], measure: str) -> str:
     """A row for each pair of methods, a column for each number of rows per class."""
+    from ddg_hf.errors import UserError
+
+    known = sorted({entry["measure"] for entry in results["comparisons"]})
+    if measure not in known:
+        raise UserError(f"no measure '{measure}' is compared, only {', '.join(known)}")
     numbers = sorted({row["dpc"] for row in results["rows"] if row["dpc"]})
     rows = []
     for first, second in pairs:
@@ -123,6 +130,10 @@ def methods_of(results: Results) -> list[str]:
 
 def less(results: Results, reference: str, measure: str) -> str:
     """Every method less a reference."""
+    from ddg_hf.errors import UserError
+
+    if reference not in methods_of(results):
+        raise UserError(f"no method '{reference}' has results, only {', '.join(methods_of(results))}")
     return matrix(results, [(method, reference) for method in methods_of(results) if method != reference], measure)
 
 
@@ -152,7 +163,7 @@ def transfer(results: Results) -> str:
         for entry in results["transfer"][kind]:
             cell, adjusted = signed(entry["correlation"], 1, 2), entry["p_holm"]
             cells = found.setdefault(entry["measure"], {"sets": f"{entry['num_sets']} ({entry['num_groups']})"})
-            cells[kind] = cell + (f", p (Holm) {adjusted:.2f}" if adjusted < 0.1 else "")
+            cells[kind] = cell + (f", p (Holm) {adjusted:.3f}" if adjusted is not None and adjusted < 0.1 else "")
     columns = ("sets", "raw", "calibrated")
     rows = [[MEASURED[name], *(cells.get(column, "-") for column in columns)] for name, cells in found.items()]
     return markdown(
@@ -197,6 +208,8 @@ def written(page: str, directory: Path) -> str:
     from ddg_hf.errors import UserError
 
     loaded: dict[str, Results] = {}
+    if page.count("<!-- table:") != len(PLACE.findall(page)):
+        raise UserError("a place '<!-- table: NAME KIND -->' has no '<!-- end -->' before the next one")
 
     def table(match: re.Match) -> str:
         name, (kind, *arguments) = match["name"], match["kind"].split()
@@ -229,6 +242,9 @@ def main() -> int:
     except UserError as error:
         parser.error(str(error))
     if options.check:
+        for old, now in zip(PLACE.finditer(page), PLACE.finditer(new), strict=True):
+            if old["body"] != now["body"]:
+                print(f"'{options.page}' has another table {old['name']} {old['kind']}", file=sys.stderr)
         return int(new != page)
     options.page.write_text(new, encoding="utf-8")
     return 0

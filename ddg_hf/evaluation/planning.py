@@ -170,8 +170,8 @@ def required_sizes(
         num_queries: Present number of queries.
         power: Probability of finding it.
         level: Confidence level of the interval.
-        at_least: Sets and queries that `balanced` has at least: the fewest answers alone can be one query of very many
-            sets, for which no mean is normal.
+        at_least: The fewest sets and queries of all results: the fewest answers alone can be one query of very many
+            sets, of which no mean is normal.
 
     Raises:
         ValueError: a number is out of its range.
@@ -188,8 +188,8 @@ def required_sizes(
     return RequiredSizes(
         difference,
         standard_error,
-        _smallest(c.sets, c.queries, c.residual, num_queries, standard_error**2),
-        _smallest(c.queries, c.sets, c.residual, num_sets, standard_error**2),
+        _smallest(c.sets, c.queries, c.residual, num_queries, standard_error**2, at_least),
+        _smallest(c.queries, c.sets, c.residual, num_sets, standard_error**2, at_least),
         _balanced(c, standard_error**2, at_least),
     )
 
@@ -199,13 +199,15 @@ def _ceil(number: float | np.ndarray) -> np.ndarray:
     return np.maximum(np.ceil(number - 1e-9 * np.abs(number)), 1)
 
 
-def _smallest(own: float, other: float, residual: float, other_number: int, variance: float) -> int | None:
+def _smallest(
+    own: float, other: float, residual: float, other_number: int, variance: float, at_least: int
+) -> int | None:
     """The smallest n with own / n + other / m + residual / (n m) <= variance, where m is the number of the others."""
     left = variance - other / other_number
     wanted = own + residual / other_number
     if wanted == 0:
-        return 1 if left >= 0 else None
-    return int(_ceil(wanted / left)) if left > 0 else None
+        return at_least if left >= 0 else None
+    return max(int(_ceil(wanted / left)), at_least) if left > 0 else None
 
 
 def _balanced(c: VarianceComponents, variance: float, at_least: int) -> tuple[int, int]:
@@ -217,7 +219,10 @@ def _balanced(c: VarianceComponents, variance: float, at_least: int) -> tuple[in
         best = fewest + math.sqrt(fewest**2 + fewest * c.residual / c.queries)
     else:
         best = fewest + c.residual / variance
-    start = max(float(_ceil(best)), at_least)
+    # With so many sets the fewest queries are enough, and more sets only cost.
+    left = variance - c.queries / at_least
+    most = float(_ceil((c.sets + c.residual / at_least) / left)) if left > 0 else math.inf
+    start = min(max(float(_ceil(best)), at_least), max(most, at_least))
     if start <= fewest:
         start += 1
     bound = start * max(float(_ceil((c.queries + c.residual / start) / (variance - c.sets / start))), at_least)
@@ -228,7 +233,8 @@ def _balanced(c: VarianceComponents, variance: float, at_least: int) -> tuple[in
         low, high = (half - width) / c.queries, (half + width) / c.queries
     else:
         low, high = fewest, bound
-    sets = np.arange(max(at_least, math.floor(max(low, fewest))), min(math.ceil(high), bound / at_least) + 1)
+    highest = min(math.ceil(high), bound / at_least, max(most, start))
+    sets = np.arange(max(at_least, math.floor(max(low, fewest))), highest + 1)
     sets = sets[sets * variance > c.sets]
     queries = np.maximum(_ceil((c.queries + c.residual / sets) / (variance - c.sets / sets)), at_least)
     row = int(np.argmin(sets * queries))

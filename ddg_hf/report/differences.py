@@ -190,8 +190,11 @@ def power_table(results: Results) -> Table | None:
     there = [key for key in keys if any(key in row for _, row in entries)]
     columns = [Column("measure", "Measure"), *(Column(key, keys[key], "count") for key in there)]
     rows = [[measure_title(measure), *(number(row.get(key)) for key in there)] for measure, row in entries]
+    names = [entries[0][1].get(key) for key in ("a", "b")]
+    whose = f"of {results.title(names[0])} and {results.title(names[1])} " if all(names) else ""
     note = (
         "How many sets of each method and queries it takes to find a true difference of so many points with 80 % "
-        "power, by the spread seen here. No number: more of these alone are not enough."
+        f"power, by the spread {whose}seen here, with the generators that there are. No number: more of these alone "
+        "are not enough."
     )
     return Table(slug("power", results.subject), results.titled("What a difference needs"), columns, rows, note)

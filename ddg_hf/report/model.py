@@ -105,7 +105,7 @@ class Results:
         rows: In the order of display.
         comparisons: Paired differences.
         ranks: By measure, rows of `method`, `mean_rank`, `num_settings`.
-        power: By measure, rows of `dpc`, `points`, `num_sets`, `num_queries`.
+        power: By measure, rows of `dpc`, `a` and `b` (whose spread it is), `points`, `num_sets`, `num_queries`.
         transfer: By measure, rows of `measure` (of sets), `correlation`, `p_holm`, `num_sets`, `num_groups`.
         selection: Rows of a table that is shown as it is.
     """

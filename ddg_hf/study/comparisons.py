@@ -92,20 +92,18 @@ def rank_table(accuracies: Mapping[str, Mapping[int, float]]) -> list[dict[str, 
     return sorted(rows, key=lambda row: row["mean_rank"])
 
 
-def sizes_needed(sides: tuple[Side, Side] | None) -> list[dict[str, Any]]:
+def sizes_needed(first: Side, second: Side) -> list[dict[str, Any]]:
     """
     How many sets of each method and queries a difference of 1, 3 and 5 points needs to be found with 80 % power, by
-    the spread that a pair of methods shows. It is about more sets of the generators that there are: how much training
+    the spread that two methods show. It is about more sets of the generators that there are: how much training
     seeds differ is counted as a difference of sets.
 
     Returns:
         For each difference its `points`; `num_sets` and `num_queries`, together with the fewest answers;
         `sets_with_these_queries` and `queries_with_these_sets`, where the other number stays as it is (`None`: no
-        number is enough). The first two are [`AT_LEAST`] or more. Empty without a pair.
+        number is enough). None is below [`AT_LEAST`].
     """
-    if sides is None:
-        return []
-    a_SQ, b_SQ = (side.correct_SQ for side in sides)
+    a_SQ, b_SQ = first.correct_SQ, second.correct_SQ
     components = difference_components(a_SQ, b_SQ)
     rows = []
     for points in POINTS:

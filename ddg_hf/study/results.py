@@ -190,27 +190,24 @@ class StudyResults:
         return found
 
     def _power(self, measured: Sequence[_Measured], kind: str) -> list[dict[str, Any]]:
-        """How large a study must be, by the spread at each number of rows per class."""
-        return [
-            {"dpc": dpc} | row
-            for dpc in self.args.dpc
-            for row in sizes_needed(self._two_sides([e for e in measured if e.dpc == dpc], kind))
-        ]
-
-    def _two_sides(self, measured: Sequence[_Measured], kind: str) -> tuple[Side, Side] | None:
         """
-        The pair whose spread says how large a study must be: DDG (or the last generated method) and balanced random
-        rows (or the first others).
+        How large a study must be, by the spread of two methods at each number of rows per class that both have: DDG
+        (or the last generated method), `a`, and balanced random rows (or the first others), `b`.
         """
-        mine = {e.method.name: e for e in measured if kind in e.in_context}
-        generated = [name for name, e in mine.items() if e.method.kind == "generated"]
-        real = [name for name, e in mine.items() if e.method.kind == "real"]
+        sides = {(e.method.name, e.dpc): e.in_context[kind] for e in measured if kind in e.in_context}
+        generated, real = (
+            [e.method.name for e in measured if e.method.kind == wanted and kind in e.in_context]
+            for wanted in ("generated", "real")
+        )
         if not generated or not real:
-            return None
-        other = "balanced" if "balanced" in real else real[0]
-        ours = "ddg" if "ddg" in generated else generated[-1]
-        pair = mine[ours].in_context[kind], mine[other].in_context[kind]
-        return pair if all(len(side.correct_SQ) > 1 for side in pair) else None
+            return []
+        a, b = "ddg" if "ddg" in generated else generated[-1], "balanced" if "balanced" in real else real[0]
+        rows = []
+        for dpc in self.args.dpc:
+            pair = [sides.get((name, dpc)) for name in (a, b)]
+            if all(side is not None and len(side.correct_SQ) > 1 for side in pair):
+                rows += [{"dpc": dpc, "a": a, "b": b} | row for row in sizes_needed(*pair)]
+        return rows
 
 
 def _mean_over_seeds(values: Sequence[Sequence[float]]) -> dict[str, float | None] | None:

@@ -7,6 +7,8 @@ help, however well it was learnt.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..evaluation.rank_correlation import rank_correlation_within
 from ..evaluation.statistics import holm
 
@@ -19,7 +21,7 @@ def transfer_table(
 ) -> list[dict[str, Any]]:
     """
     Rank correlations of each measure with accuracy over sets of the same method, training seed and number of rows per
-    class.
+    class. A group of sets that are all the same, as K-centers rows with one of each class are, is left out.
 
     Args:
         groups: For each such group the measures of its sets, by name, and their accuracies.
@@ -29,6 +31,7 @@ def transfer_table(
         groups, with a 95 % interval), `p_value` (of permutations within groups), `p_holm`, adjusted for the number of
         measures, `num_groups` and `num_sets`.
     """
+    groups = [(measures, accuracies) for measures, accuracies in groups if _differ(measures)]
     rows: list[dict[str, Any]] = []
     for name in MEASURES:
         found = rank_correlation_within([(measures[name], accuracies) for measures, accuracies in groups])
@@ -38,3 +41,9 @@ def transfer_table(
     for row, adjusted in zip(rows, holm([row["p_value"] for row in rows]) if rows else [], strict=True):
         row["p_holm"] = adjusted
     return rows
+
+
+def _differ(measures: Mapping[str, Sequence[float]]) -> bool:
+    """Whether any number differs by more than the last of the six digits that are kept of it."""
+    values = [np.asarray(measures[name], np.float64) for name in MEASURES]
+    return any(len(x_S) > 0 and np.ptp(x_S) > 2e-6 * np.abs(x_S).max() for x_S in values)

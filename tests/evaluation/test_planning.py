@@ -100,17 +100,17 @@ def test_a_single_set_is_taken_as_it_is():
     assert c.queries == pytest.approx(DIFFERENCE.queries + DIFFERENCE.residual_b, rel=0.1)
 
 
-def smallest(variance_of, limit, most=20_000):
+def smallest(variance_of, limit, first, most=20_000):
     """The first number that brings a variance to the limit, tried one after the other."""
-    return next((n for n in range(1, most) if variance_of(n) <= limit * (1 + 1e-9)), None)
+    return next((n for n in range(first, most) if variance_of(n) <= limit * (1 + 1e-9)), None)
 
 
 @pytest.mark.parametrize("at_least", [1, 10])
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(16))
 def test_required_sizes_equal_brute_force(seed, at_least):
     rng = np.random.default_rng(seed)
     # now and then without sets, queries or rest
-    sets, queries, residual = rng.uniform(0, 1, 3) * rng.choice([0, 0.03, 1], 3, p=[0.2, 0.3, 0.5])
+    sets, queries, residual = rng.uniform(0, 1, 3) * rng.choice([0, 1e-9, 0.03, 1], 3, p=[0.2, 0.1, 0.2, 0.5])
     c = DifferenceComponents(0.3 * sets, 0.7 * sets, queries, residual, 0.0)
     difference, num_sets, num_queries = rng.uniform(0.3, 1.0), int(rng.integers(1, 30)), int(rng.integers(1, 60))
     found = required_sizes(c, difference, num_sets, num_queries, at_least=at_least)
@@ -120,14 +120,23 @@ def test_required_sizes_equal_brute_force(seed, at_least):
     def variance(s, q):
         return sets / s + queries / q + residual / (s * q)
 
-    assert found.sets == smallest(lambda n: variance(n, num_queries), limit)
-    assert found.queries == smallest(lambda n: variance(num_sets, n), limit)
+    assert found.sets == smallest(lambda n: variance(n, num_queries), limit, at_least)
+    assert found.queries == smallest(lambda n: variance(num_sets, n), limit, at_least)
     counts = np.arange(at_least, 700.0)
     products = np.where(
         variance(counts[:, None], counts[None]) <= limit * (1 + 1e-9), counts[:, None] * counts[None], np.inf
     )
     assert np.prod(found.balanced) == products.min()
     assert variance(*found.balanced) <= limit * (1 + 1e-9) and min(found.balanced) >= at_least
+
+
+def test_almost_no_difference_between_queries_is_quick():
+    """The range that is searched must not grow with one over the component."""
+    none, tiny = (
+        required_sizes(DifferenceComponents(0.01, 0.01, queries, 0.1, 0.1), 0.01, 30, 300, at_least=10).balanced
+        for queries in (0.0, 1e-13)
+    )
+    assert tiny == none
 
 
 def test_required_sizes_by_hand():
@@ -174,3 +183,5 @@ def test_mistakes_are_named():
     for arguments in ((0.0, 1, 1), (-0.1, 1, 1), (0.1, 0, 1), (0.1, 1, 0), (0.1, 1, 1, 1.0), (0.1, 1, 1, 0.8, 1.0)):
         with pytest.raises(ValueError, match="must be positive"):
             required_sizes(DIFFERENCE, *arguments)
+    with pytest.raises(ValueError, match="at_least must be positive"):
+        required_sizes(DIFFERENCE, 0.1, 1, 1, at_least=0)

@@ -181,7 +181,8 @@ def study_results(methods=METHODS, dpcs=(5, 10, 20)) -> dict[str, Any]:
                 comparisons.append(pair | {"difference": difference} | p)
     ranks = [{"method": name, "mean_rank": 5.0 - i, "num_settings": 3} for i, (name, *_) in enumerate(methods)]
     sizes = [(dpc, p) for dpc in (5, 10) for p in (1, 3, 5)]
-    power = [{"dpc": n, "points": p, "num_sets": 8 * n // p, "num_queries": 4800 // p} for n, p in sizes]
+    pair = {"a": "ddg", "b": "random"}
+    power = [pair | {"dpc": n, "points": p, "num_sets": 8 * n // p, "num_queries": 4800 // p} for n, p in sizes]
     low = {"measure": "gradient_cosine", "correlation": interval(0.05, 0.2), "p_value": 0.6, "p_holm": 0.9}
     transfer = [low | {"num_groups": 12, "num_sets": 60}]
     return {

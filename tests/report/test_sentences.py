@@ -111,7 +111,7 @@ def test_whether_the_gradient_cosine_goes_with_accuracy(low, high, what):
 def test_the_size_of_a_study_is_that_of_the_hardest_number_of_rows():
     few = {"dpc": 5, "points": 1, "num_sets": 20, "num_queries": 100}
     many = few | {"dpc": 10, "num_sets": 1500}
-    power = {"raw": [few | {"points": 3}, few, many]}
+    power = {"raw": [few | {"points": 3}, many, few]}
     measured = [Row("ddg", 10, accuracies={"raw": Estimate(0.6)}, num_sets=30)]
     results = Results("films", methods=RESULTS.methods, rows=measured, power=power, facts={"queries": "300"})
     (found,) = sentences(Contents(Path("films"), []), [results], Samples())

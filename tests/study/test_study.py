@@ -93,6 +93,7 @@ def test_all_pairs_are_compared(study):
     assert len(ranks) == len(METHODS) - 1 and ranks == sorted(ranks, key=lambda row: row["mean_rank"])
     sizes = [(row["dpc"], row["points"]) for row in results["power"]["raw"]]
     assert sizes == [(dpc, points) for dpc in (1, 2) for points in (1, 3, 5)]
+    assert {(row["a"], row["b"]) for row in results["power"]["raw"]} == {("ddg", "balanced")}
     assert results["transfer"] == {"raw": [], "calibrated": []}  # of two sets each, none can be said
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.study_tables import KINDS, PLACE, written
+from benchmarks.study_tables import KINDS, PLACE, main, written
 from ddg_hf.errors import UserError
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
@@ -16,9 +16,13 @@ def side(mean, low, high):
     return {"mean": mean, "low": low, "high": high}
 
 
+CORRELATION = {"measure": "gradient_cosine", "correlation": side(-0.2, -0.3, -0.001), "p_holm": 0.012}
+SIZE = {"dpc": 5, "points": 1, "num_sets": 1200, "num_queries": 30}
 ROW = {"gradient_cosine": None, "label_consistency": 0.5, "tokens_per_demonstration": None, "learners": {}}
 SMALL = {
     "num_queries": 300,
+    "transfer": {"raw": [CORRELATION | {"num_sets": 60, "num_groups": 6}], "calibrated": []},
+    "power": {"raw": [SIZE | {"sets_with_these_queries": None, "queries_with_these_sets": 2000}], "calibrated": []},
     "rows": [
         ROW | {"method": "balanced", "dpc": 5, "num_sets": 30, "icl": {"raw": side(0.9, 0.85, 0.951)}},
         ROW | {"method": "ddg", "dpc": 5, "num_sets": 5, "icl": {"raw": side(0.91, 0.9, 0.92)}},
@@ -79,6 +83,35 @@ def test_mistakes_are_named(tmp_path, kind):
         page_of(tmp_path, kind)
     with pytest.raises(UserError, match="is missing"):
         written("<!-- table: other accuracy -->\n<!-- end -->", tmp_path)
+
+
+@pytest.mark.parametrize(("kind", "match"), [("less balancd raw", "no method"), ("less balanced rwa", "no measure")])
+def test_a_name_that_is_not_in_the_results(tmp_path, kind, match):
+    with pytest.raises(UserError, match=match):
+        page_of(tmp_path, kind)
+
+
+def test_a_place_without_an_end_swallows_nothing(tmp_path):
+    with pytest.raises(UserError, match="has no '<!-- end -->'"):
+        written("<!-- table: small accuracy -->\nprose\n<!-- table: small learners -->\n<!-- end -->", tmp_path)
+
+
+def test_transfer_and_sizes(tmp_path):
+    page = page_of(tmp_path, "transfer", "sizes")
+    assert "| gradient cosine | 60 (6) | -0.20 [-0.30, 0.00], p (Holm) 0.012 | - |" in page.replace("+0.00", "0.00")
+    assert "| raw | 5 | 1 | 1,200 sets and 30 queries | none is enough | 2,000 queries |" in page
+
+
+def test_check_names_what_would_change(tmp_path, capsys, monkeypatch):
+    (tmp_path / "small.json").write_text(json.dumps(SMALL))
+    (tmp_path / "page.md").write_text("<!-- table: small accuracy -->\nold\n<!-- end -->\n")
+    argv = ["study_tables.py", str(tmp_path / "page.md"), str(tmp_path)]
+    monkeypatch.setattr("sys.argv", [*argv, "--check"])
+    assert main() == 1 and "has another table small accuracy" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", argv)
+    assert main() == 0 and "90.0 [85.0, 95.1]" in (tmp_path / "page.md").read_text()
+    monkeypatch.setattr("sys.argv", [*argv, "--check"])
+    assert main() == 0 and capsys.readouterr().err == ""
 
 
 def test_the_tables_of_the_study_are_those_of_its_results():

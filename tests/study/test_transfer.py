@@ -47,3 +47,10 @@ def test_sets_that_were_not_measured_are_left_out():
     entry = measured({0: [0.5, 0.6, 0.7], 1: [0.9, 0.8, 0.95]}, {0: [0.1, 0.2, 0.3]})
     assert len(_groups([entry], "raw")) == 1
     assert _groups([entry], "calibrated") == [] and transfer_table([]) == []
+
+
+def test_sets_that_are_all_the_same_have_no_ranks():
+    same = measured({0: [0.5, 0.6, 0.7, 0.8]}, {0: [0.925548, 0.925547, 0.925548, 0.925547]})
+    assert transfer_table(_groups([same], "raw")) == []
+    other = measured({0: [0.5, 0.6, 0.7, 0.8]}, {0: [0.92555, 0.92554, 0.92555, 0.92554]})
+    assert transfer_table(_groups([same, other], "raw"))[0]["num_groups"] == 1

@@ -93,7 +93,7 @@ def test_hard_rows_are_drawn_and_evaluated(model_dir, tmp_path):
     assert [(row["rows"], row["dpc"], row["sets"]) for row in found["rows"]] == [
         (name, n, 3) for name in DIFFICULTIES for n in (1, 2)
     ]
-    confirmed = {row["rows"]: row["label_confirmed"] for row in found["rows"]}
+    confirmed = {row["rows"]: row["label_likelier_than_not"] for row in found["rows"]}
     assert confirmed["hard"] <= confirmed["middle"] <= confirmed["easy"]
     drawn = {}
     for name in DIFFICULTIES:
