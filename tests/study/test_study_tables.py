@@ -2,6 +2,7 @@
 """`benchmarks/study_tables.py`: the tables of a page are those of its results."""
 
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,15 @@ def test_the_tables_of_the_study_are_those_of_its_results():
     assert {"accuracy", "less", "transfer"} <= kinds <= set(KINDS)
     assert page.count("<!-- table:") == len(PLACE.findall(page))
     assert written(page, RESULTS / "study_cpu") == page, "run benchmarks/study_tables.py"
+
+
+def test_what_the_tables_are_made_from_is_in_the_archive():
+    rows = json.loads((RESULTS / "study_cpu" / "sst2.json").read_text(encoding="utf-8"))["rows"]
+    with tarfile.open(RESULTS / "study_cpu" / "sst2.tar.gz") as archive:
+        names = archive.getnames()
+    for row in rows:
+        evaluated = f"/dpc_{row['dpc']}/results.json" if row["dpc"] else "/results.json"
+        kinds = {"icl": evaluated} | ({"measure": "/measures.json"} if row["gradient_cosine"] else {})
+        for kind, end in kinds.items():
+            start = f"cells/{kind}/{row['method']}/"
+            assert any(name.startswith(start) and name.endswith(end) for name in names), (kind, row["method"], end)
