@@ -10,7 +10,6 @@ NAME is that of a file `NAME.json` in the second directory, the `results.json` o
 
 - `accuracy`: methods and rows per class, in context, with what was measured on the sets;
 - `less REFERENCE MEASURE`: in points, each method less REFERENCE, a column for each number of rows per class;
-- `likelihood MEASURE`: in points, each method whose sets are chosen by likelihood less the same without;
 - `learners`: accuracy of learners that are trained on the sets;
 - `transfer`: rank correlations of what is measured on a set with its accuracy in context;
 - `sizes`: how many sets and queries a difference needs, at least ten of each.
@@ -27,6 +26,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ddg_hf.cards.text import table as markdown_table
+from ddg_hf.errors import UserError
+from ddg_hf.study.methods import METHODS, RERANKED
+
 PLACE = re.compile(
     r"(<!-- table: (?P<name>\S+) (?P<kind>.+?) -->\n)(?P<body>(?:(?!<!-- table:).)*?)(<!-- end -->)", re.DOTALL
 )
@@ -42,8 +45,7 @@ Results = Mapping[str, Any]
 
 def markdown(head: list[str], rows: list[list[str]]) -> str:
     """A table with an empty line before and after it, as a comment beside it needs."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n" + "".join(f"| {' | '.join(cells)} |\n" for cells in lines) + "\n"
+    return f"\n{markdown_table(head, rows)}\n\n"
 
 
 def percent(side: Mapping[str, float] | None) -> str:
@@ -63,8 +65,6 @@ def signed(side: Mapping[str, float], factor: float, digits: int) -> str:
 
 def title_of(method: str) -> str:
     """How readers call a method."""
-    from ddg_hf.study.methods import METHODS, RERANKED
-
     base = method.removesuffix(RERANKED)
     title = METHODS[base].title if base in METHODS else base.replace("_", " ")
     return f"{title}, chosen by likelihood" if method != base else title
@@ -107,42 +107,21 @@ def difference(results: Results, measure: str, dpc: int, first: str, second: str
     return ""
 
 
-def matrix(results: Results, pairs: list[tuple[str, str]], measure: str) -> str:
-    """A row for each pair of methods, a column for each number of rows per class."""
-    from ddg_hf.errors import UserError
-
+def less(results: Results, reference: str, measure: str) -> str:
+    """Every method less a reference, a column for each number of rows per class."""
+    methods = list(dict.fromkeys(row["method"] for row in results["rows"]))
+    if reference not in methods:
+        raise UserError(f"no method '{reference}' has results, only {', '.join(methods)}")
     known = sorted({entry["measure"] for entry in results["comparisons"]})
     if measure not in known:
         raise UserError(f"no measure '{measure}' is compared, only {', '.join(known)}")
     numbers = sorted({row["dpc"] for row in results["rows"] if row["dpc"]})
     rows = []
-    for first, second in pairs:
-        cells = [difference(results, measure, dpc, first, second) for dpc in numbers]
+    for method in methods:
+        cells = [difference(results, measure, dpc, method, reference) for dpc in numbers]
         if any(cells):
-            rows.append([title_of(first), *(cell or "-" for cell in cells)])
+            rows.append([title_of(method), *(cell or "-" for cell in cells)])
     return markdown(["method", *(f"{dpc} per class" for dpc in numbers)], rows)
-
-
-def methods_of(results: Results) -> list[str]:
-    """The methods with results, in the order of tables."""
-    return list(dict.fromkeys(row["method"] for row in results["rows"]))
-
-
-def less(results: Results, reference: str, measure: str) -> str:
-    """Every method less a reference."""
-    from ddg_hf.errors import UserError
-
-    if reference not in methods_of(results):
-        raise UserError(f"no method '{reference}' has results, only {', '.join(methods_of(results))}")
-    return matrix(results, [(method, reference) for method in methods_of(results) if method != reference], measure)
-
-
-def likelihood(results: Results, measure: str) -> str:
-    """Sets that were chosen by likelihood less those that were not, of each method."""
-    from ddg_hf.study.methods import RERANKED
-
-    chosen = [method for method in methods_of(results) if method.endswith(RERANKED)]
-    return matrix(results, [(method, method.removesuffix(RERANKED)) for method in chosen], measure)
 
 
 def learners(results: Results) -> str:
@@ -195,7 +174,6 @@ def sizes(results: Results) -> str:
 KINDS: dict[str, tuple[Callable[..., str], int]] = {
     "accuracy": (accuracy, 0),
     "less": (less, 2),
-    "likelihood": (likelihood, 1),
     "learners": (learners, 0),
     "transfer": (transfer, 0),
     "sizes": (sizes, 0),
@@ -205,8 +183,6 @@ KINDS: dict[str, tuple[Callable[..., str], int]] = {
 
 def written(page: str, directory: Path) -> str:
     """The page with its tables as the results in `directory` say."""
-    from ddg_hf.errors import UserError
-
     loaded: dict[str, Results] = {}
     if page.count("<!-- table:") != len(PLACE.findall(page)):
         raise UserError("a place '<!-- table: NAME KIND -->' has no '<!-- end -->' before the next one")
@@ -229,8 +205,6 @@ def written(page: str, directory: Path) -> str:
 
 def main() -> int:
     """Writes, or checks, the tables."""
-    from ddg_hf.errors import UserError
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("page", type=Path)
     parser.add_argument("results", type=Path)

@@ -71,7 +71,7 @@ def test_a_difference_is_turned_around_with_its_limits(tmp_path):
 
 
 def test_sets_chosen_by_likelihood_are_compared_with_the_others_of_their_method(tmp_path):
-    assert "| DDG, chosen by likelihood | +2.0 [-1.0, +5.0] |" in page_of(tmp_path, "likelihood raw")
+    assert "| DDG, chosen by likelihood | +2.0 [-1.0, +5.0] |" in page_of(tmp_path, "less ddg raw")
 
 
 def test_learners(tmp_path):
