@@ -90,6 +90,7 @@ def test_file_is_taken_by_its_stage(path, parse):
     values = load(path)
     parsed = parse(stage, ["--config", str(path), *on_any_machine(stage)])
     assert values.get("task") == parsed["task"]
+    assert parsed["task"] or parsed["text_columns"]
     assert (parsed["task"] or Path(parsed["dataset"]).stem) == path.parent.name
     # Values of a file become defaults, of which argparse checks less than of flags.
     flags = parse(stage, [*as_flags(values), *on_any_machine(stage)])

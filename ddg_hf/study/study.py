@@ -86,7 +86,13 @@ class Study:
     # ---- running ----
 
     def prepare(self) -> None:
-        """Makes the directory and writes the plan."""
+        """
+        Makes the directory and writes the plan.
+
+        Raises:
+            UserError: the data cannot be loaded. That is said here once, not by every command.
+        """
+        self.data.load(self.run_args.seed)
         self.directory.path.mkdir(parents=True, exist_ok=True)
         (self.directory.path / METADATA_FILE).unlink(missing_ok=True)
         self.write_plan(self.states())
