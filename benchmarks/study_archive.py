@@ -24,9 +24,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 METADATA = "metadata.json"
-RESULTS = ("results.json", "measures.json", "predictions.parquet", "config.json", "generator_format.json")
-"""Files of a command that the tables of a study are made from; the last two say how large a generator is."""
-
+RESULTS = (
+    "results.json",
+    "measures.json",
+    "predictions.parquet",
+    "config.json",
+    "generator_format.json",
+    "trainer_state.json",
+)
+"""Files of a command that tables and plots are made from; the fourth and fifth say how large a generator is."""
 
 REPEATED = "training_row"
 """Column of an archived table: the training row that a text repeats."""

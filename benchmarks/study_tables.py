@@ -10,15 +10,18 @@ NAME is that of a file `NAME.json` in the second directory, the `results.json` o
 
 - `accuracy`: methods and rows per class, in context, with what was measured on the sets;
 - `less REFERENCE MEASURE`: in points, each method less REFERENCE, a column for each number of rows per class;
+- `pairs METHOD DPC`: METHOD less each of the others with DPC rows per class, in points, a column for each MEASURE;
 - `learners`: accuracy of learners that are trained on the sets;
 - `transfer`: rank correlations of what is measured on a set with its accuracy in context;
-- `sizes`: how many sets and queries a difference needs, at least ten of each.
+- `sizes`: how many sets and queries a difference needs, at least ten of each;
+- `tasks METHOD MEASURE`: METHOD less each method that all of several studies have; NAME is `NAME,NAME...` here.
 
 MEASURE is `raw`, `calibrated` or `learner:NAME`. With `--check` nothing is written; what would change is named,
 and the exit code is 1.
 """
 
 import argparse
+import functools
 import json
 import re
 import sys
@@ -40,6 +43,7 @@ MEASURED = {
     "self_bleu": "self-BLEU",
     "tokens_per_demonstration": "tokens of a demonstration",
 }
+_TASKS = {"sst2": "SST-2", "ag_news": "AG News", "cr": "CR", "banking77": "BANKING77", "bike_shop": "bike shop"}
 Results = Mapping[str, Any]
 
 
@@ -124,6 +128,23 @@ def less(results: Results, reference: str, measure: str) -> str:
     return markdown(["method", *(f"{dpc} per class" for dpc in numbers)], rows)
 
 
+def pairs(results: Results, method: str, dpc: str) -> str:
+    """A method less each of the others with as many rows per class, a column for each measure that is compared."""
+    methods = list(dict.fromkeys(row["method"] for row in results["rows"]))
+    compared = [entry for entry in results["comparisons"] if str(entry["dpc"]) == dpc]
+    measures = list(dict.fromkeys(entry["measure"] for entry in compared))
+    rows = []
+    for other in methods:
+        cells = [difference(results, measure, int(dpc), method, other) for measure in measures]
+        if any(cells):
+            rows.append([title_of(other), *(cell or "-" for cell in cells)])
+    if not rows:
+        raise UserError(f"no method '{method}' with {dpc} rows per class is compared with others")
+    titles = {"raw": "raw", "calibrated": "batch-calibrated"}
+    heads = [titles.get(measure, f"as training data, {measure.removeprefix('learner:')}") for measure in measures]
+    return markdown([f"{title_of(method)} less", *heads], rows)
+
+
 def learners(results: Results) -> str:
     """Accuracy of learners that are trained on the sets."""
     trained = [row for row in results["rows"] if row["learners"]]
@@ -171,19 +192,43 @@ def sizes(results: Results) -> str:
     return markdown(["accuracy", "per class", "points", "cheapest", asked, "with as many sets as here"], rows)
 
 
+def tasks(studies: Mapping[str, Results], method: str, measure: str) -> str:
+    """A method less each of the others that all studies have, a row for each study and number of rows per class."""
+    found = [dict.fromkeys(row["method"] for row in results["rows"] if row["dpc"]) for results in studies.values()]
+    others = [name for name in found[0] if name != method and all(name in names for names in found)]
+    rows = []
+    for name, results in studies.items():
+        numbers = sorted({row["dpc"] for row in results["rows"] if row["method"] == method and row["dpc"]})
+        for dpc in numbers:
+            cells = [difference(results, measure, dpc, method, other) or "-" for other in others]
+            rows.append([_TASKS.get(name, name), str(dpc), *cells])
+    if not rows:
+        raise UserError(f"no method '{method}' has results")
+    return markdown(["task", "per class", *(f"less {title_of(other)}" for other in others)], rows)
+
+
 KINDS: dict[str, tuple[Callable[..., str], int]] = {
     "accuracy": (accuracy, 0),
     "less": (less, 2),
+    "pairs": (pairs, 2),
     "learners": (learners, 0),
     "transfer": (transfer, 0),
     "sizes": (sizes, 0),
+    "tasks": (tasks, 2),
 }
 """What makes each kind of table, and how many words follow its name."""
 
 
 def written(page: str, directory: Path) -> str:
     """The page with its tables as the results in `directory` say."""
-    loaded: dict[str, Results] = {}
+
+    @functools.cache
+    def load(name: str) -> Results:
+        path = directory / f"{name}.json"
+        if not path.is_file():
+            raise UserError(f"'{path}' is missing: copy the results.json of that study to it")
+        return json.loads(path.read_text(encoding="utf-8"))
+
     if page.count("<!-- table:") != len(PLACE.findall(page)):
         raise UserError("a place '<!-- table: NAME KIND -->' has no '<!-- end -->' before the next one")
 
@@ -193,12 +238,10 @@ def written(page: str, directory: Path) -> str:
         if make is None or len(arguments) != number:
             known = ", ".join(KINDS)
             raise UserError(f"'{match[1].strip()}': no such table; there are {known}, with the words that --help says")
-        if name not in loaded:
-            path = directory / f"{name}.json"
-            if not path.is_file():
-                raise UserError(f"'{path}' is missing: copy the results.json of that study to it")
-            loaded[name] = json.loads(path.read_text(encoding="utf-8"))
-        return match[1] + make(loaded[name], *arguments) + match[5]
+        studies = {study: load(study) for study in name.split(",")}
+        if make is not tasks and len(studies) > 1:
+            raise UserError(f"'{match[1].strip()}': only 'tasks' is of several studies")
+        return match[1] + make(studies if make is tasks else studies[name], *arguments) + match[5]
 
     return PLACE.sub(table, page)
 

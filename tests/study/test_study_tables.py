@@ -74,6 +74,26 @@ def test_sets_chosen_by_likelihood_are_compared_with_the_others_of_their_method(
     assert "| DDG, chosen by likelihood | +2.0 [-1.0, +5.0] |" in page_of(tmp_path, "less ddg raw")
 
 
+def test_pairs_are_of_one_method_with_each_other(tmp_path):
+    page = page_of(tmp_path, "pairs ddg 5")
+    assert "| DDG less | raw |" in page and "| balanced random | +1.0 [-2.0, +3.0]* |" in page
+    assert "| DDG, chosen by likelihood | -2.0 [-5.0, +1.0] |" in page
+    for kind in ("pairs ddg 7", "pairs dgd 5", "pairs ddg five"):
+        with pytest.raises(UserError, match="is compared with others"):
+            page_of(tmp_path, kind)
+
+
+def test_several_studies_have_a_row_each(tmp_path):
+    names = ("small", "sst2")
+    for name in names:
+        (tmp_path / f"{name}.json").write_text(json.dumps(SMALL))
+    page = written("<!-- table: small,sst2 tasks ddg raw -->\n<!-- end -->", tmp_path)
+    differences = "+1.0 [-2.0, +3.0]* | -2.0 [-5.0, +1.0]"
+    assert f"| small | 5 | {differences} |\n| SST-2 | 5 | {differences} |" in page
+    with pytest.raises(UserError, match="only 'tasks' is of several"):
+        written("<!-- table: small,sst2 accuracy -->\n<!-- end -->", tmp_path)
+
+
 def test_learners(tmp_path):
     assert "| DDG, chosen by likelihood | 5 | 50.0 [40.0, 60.0] |" in page_of(tmp_path, "learners")
 
@@ -123,9 +143,10 @@ def test_the_tables_of_the_study_are_those_of_its_results():
     assert written(page, RESULTS / "study_cpu") == page, "run benchmarks/study_tables.py"
 
 
-def test_what_the_tables_are_made_from_is_in_the_archive():
-    rows = json.loads((RESULTS / "study_cpu" / "sst2.json").read_text(encoding="utf-8"))["rows"]
-    with tarfile.open(RESULTS / "study_cpu" / "sst2.tar.gz") as archive:
+@pytest.mark.parametrize("path", sorted((RESULTS / "study_cpu").glob("*.json")), ids=lambda path: path.stem)
+def test_what_the_tables_are_made_from_is_in_the_archive(path):
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    with tarfile.open(path.with_suffix(".tar.gz")) as archive:
         names = archive.getnames()
     for row in rows:
         evaluated = f"/dpc_{row['dpc']}/results.json" if row["dpc"] else "/results.json"
