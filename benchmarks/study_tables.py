@@ -9,6 +9,8 @@ The page has places `<!-- table: NAME KIND ... -->`, each ended by `<!-- end -->
 NAME is that of a file `NAME.json` in the second directory, the `results.json` of a study. KIND is one of
 
 - `accuracy`: methods and rows per class, in context, with what was measured on the sets;
+- `grid MEASURE`: accuracy in context, raw or calibrated, a column for each number of rows per class;
+- `measured`: what was measured on the sets, the values of all numbers of rows per class in one cell;
 - `less REFERENCE MEASURE`: in points, each method less REFERENCE, a column for each number of rows per class;
 - `pairs METHOD DPC`: METHOD less each of the others with DPC rows per class, in points, a column for each MEASURE;
 - `learners`: accuracy of learners that are trained on the sets;
@@ -99,6 +101,54 @@ def accuracy(results: Results) -> str:
     return markdown(head, rows)
 
 
+def numbers_of(results: Results) -> list[int]:
+    """The numbers of rows per class that have results."""
+    return sorted({row["dpc"] for row in results["rows"] if row["dpc"]})
+
+
+def by_method(results: Results) -> dict[str, dict[int, Mapping[str, Any]]]:
+    """Rows in context by method and rows per class."""
+    found: dict[str, dict[int, Mapping[str, Any]]] = {}
+    for row in results["rows"]:
+        if row["icl"]:
+            found.setdefault(row["method"], {})[row["dpc"]] = row
+    return found
+
+
+def grid(results: Results, measure: str) -> str:
+    """Accuracy in context, a column for each number of rows per class; zero-shot is the same in all."""
+    if measure not in ("raw", "calibrated"):
+        raise UserError(f"'{measure}' is not accuracy in context: raw or calibrated")
+    rows = []
+    for method, found in by_method(results).items():
+        cells = [percent(found[dpc]["icl"].get(measure)) if dpc in found else "-" for dpc in numbers_of(results)]
+        if 0 in found:
+            cells = [percent(found[0]["icl"].get(measure))] * len(cells)
+        rows.append([title_of(method), str(max(row["num_sets"] for row in found.values())), *cells])
+    return markdown(["method", "sets", *(f"{dpc} per class" for dpc in numbers_of(results))], rows)
+
+
+def measured(results: Results) -> str:
+    """What was measured on the sets, the values of all numbers of rows per class in one cell."""
+
+    def cell(found: Mapping[int, Mapping[str, Any]], value: Callable[[Mapping[str, Any]], str]) -> str:
+        return " / ".join(value(found[dpc]) if dpc in found else "-" for dpc in numbers_of(results))
+
+    rows = []
+    for method, found in by_method(results).items():
+        if any(row.get("gradient_cosine") for row in found.values()):
+            rows.append(
+                [
+                    title_of(method),
+                    cell(found, lambda row: f"{row['gradient_cosine']['mean']:.3f}"),
+                    cell(found, lambda row: f"{100 * row['label_consistency']:.0f}"),
+                    cell(found, lambda row: f"{row['tokens_per_demonstration']:.0f}"),
+                ]
+            )
+    numbers = ", ".join(map(str, numbers_of(results)))
+    return markdown([f"with {numbers} per class", "gradient cosine", "label confirmed, %", "tokens"], rows)
+
+
 def difference(results: Results, measure: str, dpc: int, first: str, second: str) -> str:
     """`first` less `second` in points, a star where its adjusted p-value is below 0.05; empty if not compared."""
     for entry in results["comparisons"]:
@@ -119,7 +169,7 @@ def less(results: Results, reference: str, measure: str) -> str:
     known = sorted({entry["measure"] for entry in results["comparisons"]})
     if measure not in known:
         raise UserError(f"no measure '{measure}' is compared, only {', '.join(known)}")
-    numbers = sorted({row["dpc"] for row in results["rows"] if row["dpc"]})
+    numbers = numbers_of(results)
     rows = []
     for method in methods:
         cells = [difference(results, measure, dpc, method, reference) for dpc in numbers]
@@ -209,6 +259,8 @@ def tasks(studies: Mapping[str, Results], method: str, measure: str) -> str:
 
 KINDS: dict[str, tuple[Callable[..., str], int]] = {
     "accuracy": (accuracy, 0),
+    "grid": (grid, 1),
+    "measured": (measured, 0),
     "less": (less, 2),
     "pairs": (pairs, 2),
     "learners": (learners, 0),

@@ -74,6 +74,22 @@ def test_sets_chosen_by_likelihood_are_compared_with_the_others_of_their_method(
     assert "| DDG, chosen by likelihood | +2.0 [-1.0, +5.0] |" in page_of(tmp_path, "less ddg raw")
 
 
+def test_a_grid_has_a_column_for_each_number(tmp_path):
+    page = page_of(tmp_path, "grid raw")
+    assert "| method | sets | 5 per class |" in page and "| balanced random | 30 | 90.0 [85.0, 95.1] |" in page
+    cosine = {"gradient_cosine": {"mean": 0.8765}, "tokens_per_demonstration": 20.4}
+    rows = [
+        ROW | cosine | {"method": "ddg", "dpc": n, "num_sets": 5, "icl": {"raw": side(0.9, 0.8, 1)}} for n in (1, 5)
+    ]
+    zero = ROW | {"method": "zero_shot", "dpc": 0, "num_sets": 1, "icl": {"raw": side(0.5, 0.4, 0.6)}}
+    (tmp_path / "two.json").write_text(json.dumps({"rows": [zero, *rows]}))
+    page = written("<!-- table: two grid raw -->\n<!-- end --><!-- table: two measured -->\n<!-- end -->", tmp_path)
+    assert "| zero-shot | 1 | 50.0 [40.0, 60.0] | 50.0 [40.0, 60.0] |" in page
+    assert "| with 1, 5 per class |" in page and "| DDG | 0.876 / 0.876 | 50 / 50 | 20 / 20 |" in page
+    with pytest.raises(UserError, match="raw or calibrated"):
+        page_of(tmp_path, "grid learner:tiny")
+
+
 def test_pairs_are_of_one_method_with_each_other(tmp_path):
     page = page_of(tmp_path, "pairs ddg 5")
     assert "| DDG less | raw |" in page and "| balanced random | +1.0 [-2.0, +3.0]* |" in page
