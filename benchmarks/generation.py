@@ -117,7 +117,7 @@ def our_rows(generator: Generator, label: int, batch_size: int, max_new_tokens: 
         generator.format.prefix(label),
         batch_size,
         max_new_tokens=max_new_tokens,
-        eos_id=generator.format.eos,
+        eos_ids=[generator.format.eos],
         banned_ids=generator.generation_config(local=True).suppress_tokens,
         top_p=TOP_P,
         temperature=1.0,

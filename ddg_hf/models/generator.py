@@ -261,7 +261,7 @@ class Generator:
             self.format.prefix(label),
             CHUNK_SIZE,
             max_new_tokens=self.format.max_length + separators + 1,
-            eos_id=config.eos_token_id,
+            eos_ids=[config.eos_token_id],
             banned_ids=config.suppress_tokens or [],
             top_p=top_p,
             temperature=temperature,

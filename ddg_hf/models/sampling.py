@@ -22,7 +22,7 @@ def sample_rows(
     prefix_ids: Sequence[int],
     num_rows: int,
     max_new_tokens: int,
-    eos_id: int,
+    eos_ids: Sequence[int],
     banned_ids: Sequence[int],
     top_p: float,
     temperature: float,
@@ -39,19 +39,20 @@ def sample_rows(
         prefix_ids (`Sequence[int]`): the prefix, read once for all rows.
         num_rows (`int`): continuations to sample.
         max_new_tokens (`int`): where a row is cut that has not ended.
-        eos_id (`int`): token that ends a row.
+        eos_ids (`Sequence[int]`): tokens of which any ends a row.
         banned_ids (`Sequence[int]`): tokens that are never drawn.
         top_p, temperature (`float`): see [`sample_top_p`].
         generator (`torch.Generator`): on the model's device; the only source of randomness.
 
     Returns:
-        `list[list[int]]`: `num_rows` continuations, each ending in its first `eos_id` unless it was cut.
+        `list[list[int]]`: `num_rows` continuations, each ending in its first of `eos_ids` unless it was cut.
 
     Raises:
         UserError: the logits are not finite, or the model has no key-value cache.
     """
     device = model.device
     banned = torch.tensor(banned_ids, dtype=torch.long, device=device)
+    ends = torch.tensor(eos_ids, dtype=torch.long, device=device)
     prefix = torch.tensor([prefix_ids], device=device)
     # All ones: without a mask, a pad token among the input makes transformers warn.
     mask = torch.ones((num_rows, len(prefix_ids) + max_new_tokens), dtype=torch.long, device=device)
@@ -70,13 +71,13 @@ def sample_rows(
     logits = next_logits(prefix, len(prefix_ids)).expand(num_rows, -1)
     # Not `batch_repeat_interleave` and `batch_select_indices`: layers with a recurrent state have only this.
     cache.reorder_cache(torch.zeros(num_rows, dtype=torch.long, device=device))
-    tokens = torch.full((num_rows, max_new_tokens), eos_id, device=device)
+    tokens = torch.full((num_rows, max_new_tokens), eos_ids[0], device=device)
     rows = torch.arange(num_rows, device=device)  # where each row of the batch belongs
     ended = torch.zeros(num_rows, dtype=torch.bool, device=device)
     for step in range(max_new_tokens):
         ids = sample_top_p(logits, top_p, temperature, generator)
         tokens[rows, step] = ids
-        ended |= ids == eos_id
+        ended |= torch.isin(ids, ends)
         num_ended = int(ended.sum())
         if num_ended == len(rows) or step == max_new_tokens - 1:
             break
@@ -86,7 +87,13 @@ def sample_rows(
             rows, ids, ended = rows[kept], ids[kept], ended[kept]
         logits = next_logits(ids[:, None], len(prefix_ids) + step + 1)
     # A row that ended goes on until it leaves the batch.
-    return [row[: row.index(eos_id) + 1] if eos_id in row else row for row in tokens.tolist()]
+    return [up_to_end(row, eos_ids) for row in tokens.tolist()]
+
+
+def up_to_end(row: list[int], eos_ids: Sequence[int]) -> list[int]:
+    """A row up to its first end, that included."""
+    end = next((i for i, token in enumerate(row) if token in eos_ids), len(row))
+    return row[: end + 1]
 
 
 @torch.no_grad()

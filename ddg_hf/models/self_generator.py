@@ -13,6 +13,7 @@ from ..errors import UserError
 from .generator import CHUNK_SIZE, Generator
 from .loading import load_causal_lm
 from .nll import add_per_sample_nll
+from .sampling import sample_rows, up_to_end
 
 # How vocabularies write a line break: as it is, in byte-level BPE, and as a byte of SentencePiece.
 _LINE_BREAKS = ("\n", "Ċ", "<0x0A>")
@@ -115,9 +116,10 @@ class SelfGenerator(Generator):
         )
         super().__init__(model, tokenizer, format)
         vocabulary = tokenizer.get_vocab()
-        self._ends = sorted({i for token, i in vocabulary.items() if any(mark in token for mark in _LINE_BREAKS)})
-        if not self._ends:
+        breaks = sorted({i for token, i in vocabulary.items() if any(mark in token for mark in _LINE_BREAKS)})
+        if not breaks:
             raise UserError("the tokenizer of the language model has no token with a line break, which ends a text")
+        self._ends = [tokenizer.eos_token_id, *breaks]
 
     @classmethod
     def load(cls, name: str, args: ModelArguments, spec) -> "SelfGenerator":
@@ -140,45 +142,65 @@ class SelfGenerator(Generator):
     ) -> list[list[int]]:
         """See [`Generator.sample`]: `CHUNK_SIZE` rows, column by column, each a line."""
         assert model is None, "self-generation has no wrapped model"
-        seed = stable_seed(*seed_parts, "label", label, "chunk", chunk)
         rows: list[list[str]] = [[] for _ in range(CHUNK_SIZE)]
-        devices = [self.model.device] if self.model.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed % 2**63)
-            for column in range(len(self.format.text_columns)):
-                questions = [self.format.question(label, column, row) for row in rows]
-                for row, text in zip(rows, self._lines(questions, top_p, temperature), strict=True):
-                    row.append(text)
+        for column in range(len(self.format.text_columns)):
+            seed = stable_seed(*seed_parts, "label", label, "chunk", chunk, "column", column)
+            questions = [self.format.question(label, column, row) for row in rows]
+            for row, text in zip(rows, self._lines(questions, top_p, temperature, seed), strict=True):
+                row.append(text)
         # A line that did not end, or is empty, makes the row malformed.
         return [self.format.encode_target(row) if all(row) else [self.format.eos_id] for row in rows]
 
-    def _lines(self, questions: Sequence[str], top_p: float, temperature: float) -> list[str]:
+    def _lines(self, questions: Sequence[str], top_p: float, temperature: float, seed: int) -> list[str]:
         """Continues each question to the end of the line; an empty text where there was none in time."""
-        texts = [self.tokenizer(text, add_special_tokens=False).input_ids for text in questions]
         start = [] if self.format.bos_id is None else [self.format.bos_id]
-        longest = len(start) + max(map(len, texts))
-        ids = torch.full((len(texts), longest), self.pad_id)
+        prefixes = [start + self.tokenizer(text, add_special_tokens=False).input_ids for text in questions]
+        same = all(prefix == prefixes[0] for prefix in prefixes)
+        continued = (self._continue_one if same else self._continue_each)(prefixes, top_p, temperature, seed)
+        lines = []
+        for tokens in continued:
+            line = up_to_end(tokens, self._ends)
+            text = self.tokenizer.decode(line, skip_special_tokens=True) if line[-1] in self._ends else ""
+            lines.append(text.split("\n")[0].strip())
+        return lines
+
+    def _continue_one(self, prefixes: list[list[int]], top_p: float, temperature: float, seed: int) -> list[list[int]]:
+        """Continues one and the same prefix as often as it stands there, as a trained generator does."""
+        return sample_rows(
+            self.model,
+            prefixes[0],
+            len(prefixes),
+            max_new_tokens=self.format.max_length,
+            eos_ids=self._ends,
+            banned_ids=[],
+            top_p=top_p,
+            temperature=temperature,
+            generator=torch.Generator(self.model.device).manual_seed(seed % 2**63),
+        )
+
+    def _continue_each(
+        self, prefixes: list[list[int]], top_p: float, temperature: float, seed: int
+    ) -> list[list[int]]:
+        """Continues prefixes that differ, with padding on the left; the nucleus is found by sorting the vocabulary."""
+        longest = max(map(len, prefixes))
+        ids = torch.full((len(prefixes), longest), self.pad_id)
         mask = torch.zeros_like(ids)
-        for i, tokens in enumerate(texts):
-            ids[i, longest - len(start) - len(tokens) :] = torch.tensor(start + tokens)
-            mask[i, longest - len(start) - len(tokens) :] = 1
+        for i, prefix in enumerate(prefixes):
+            ids[i, longest - len(prefix) :] = torch.tensor(prefix)
+            mask[i, longest - len(prefix) :] = 1
         settings = GenerationConfig(
             do_sample=True,
             top_p=top_p,
             top_k=0,
             temperature=temperature,
             max_new_tokens=self.format.max_length,
-            eos_token_id=[self.format.eos_id, *self._ends],
+            eos_token_id=self._ends,
             pad_token_id=self.pad_id,
         )
-        output = self.model.generate(
-            input_ids=ids.to(self.model.device),
-            attention_mask=mask.to(self.model.device),
-            generation_config=settings,
-        )
-        ends, lines = {self.format.eos_id, *self._ends}, []
-        for tokens in output[:, longest:].tolist():
-            end = next((i for i, token in enumerate(tokens) if token in ends), None)
-            text = "" if end is None else self.tokenizer.decode(tokens[: end + 1], skip_special_tokens=True)
-            lines.append(text.split("\n")[0].strip())
-        return lines
+        device = self.model.device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(seed % 2**63)
+            output = self.model.generate(
+                input_ids=ids.to(device), attention_mask=mask.to(device), generation_config=settings
+            )
+        return output[:, longest:].tolist()

@@ -220,7 +220,7 @@ def test_rows_are_those_of_generate_while_others_leave_the_batch(architecture, m
 
     first_then_real(monkeypatch, first)
     watch = Watch(model)
-    rows = sample_rows(model, PREFIX, len(first), NEW, eos_id, BANNED, 1e-6, 1.0, seeded())
+    rows = sample_rows(model, PREFIX, len(first), NEW, [eos_id], BANNED, 1e-6, 1.0, seeded())
     assert rows == expected
     assert watch.sizes[:2] == [1, len(first)], "the prefix is read once"
     assert len(set(watch.sizes[1:])) >= 4 and watch.sizes[-1] < len(first) / 2, "finished rows left"
@@ -241,9 +241,9 @@ def test_every_row_is_sampled_from_its_own_logits(architecture, dtype, monkeypat
         return ids
 
     monkeypatch.setattr(sampling, "sample_top_p", sample)
-    eos_id = end_that_spreads(sample_rows(model, PREFIX, 32, NEW, -1, BANNED, 0.9, 2.0, seeded()))
+    eos_id = end_that_spreads(sample_rows(model, PREFIX, 32, NEW, [-1], BANNED, 0.9, 2.0, seeded()))
     seen.clear()
-    rows = sample_rows(model, PREFIX, 32, NEW, eos_id, BANNED, 0.9, 2.0, seeded())
+    rows = sample_rows(model, PREFIX, 32, NEW, [eos_id], BANNED, 0.9, 2.0, seeded())
     assert len({len(row) for row in rows}) >= 5
     assert len({len(ids) for _, ids in seen}) >= 4
     for step, (logits, ids) in enumerate(seen):
@@ -263,9 +263,10 @@ def test_every_row_is_sampled_from_its_own_logits(architecture, dtype, monkeypat
 
 def test_rows_follow_the_distribution_of_the_model():
     """All continuations of three tokens, against the product of the nucleus probabilities."""
-    vocab_size, eos_id, banned, top_p, temperature = 8, 2, [3], 0.8, 1.3
+    vocab_size, ends, banned, top_p, temperature = 8, [2, 7], [3], 0.8, 1.3
     model = tiny_models.make_gpt2(vocab_size, initializer_range=0.5)
-    rows = sample_rows(model, [4, 5], 20_000, 3, eos_id, banned, top_p, temperature, seeded())
+    rows = sample_rows(model, [4, 5], 20_000, 3, ends, banned, top_p, temperature, seeded())
+    assert {row[-1] for row in rows if len(row) < 3} == set(ends)
 
     @torch.no_grad()
     def step(written: tuple[int, ...]) -> torch.Tensor:
@@ -276,7 +277,7 @@ def test_rows_follow_the_distribution_of_the_model():
     for _ in range(3):
         longer = {}
         for written, probability in probabilities.items():
-            if eos_id in written:
+            if set(ends) & set(written):
                 longer[written] = probability
             else:
                 longer.update({(*written, i): probability * p for i, p in enumerate(step(written).tolist())})
@@ -290,7 +291,7 @@ def test_rows_follow_the_distribution_of_the_model():
 
 def test_rows_depend_on_the_generator_alone():
     model = build("gpt2")
-    arguments = (model, PREFIX, 16, NEW, 2, BANNED, 0.95, 1.0)
+    arguments = (model, PREFIX, 16, NEW, [2], BANNED, 0.95, 1.0)
     torch.manual_seed(1)
     state = torch.get_rng_state()
     first = sample_rows(*arguments, seeded(3))
@@ -303,7 +304,7 @@ def test_rows_depend_on_the_generator_alone():
 def test_models_without_a_key_value_cache_are_an_error():
     config = MambaConfig(vocab_size=32, hidden_size=16, state_size=4, num_hidden_layers=1)
     with pytest.raises(UserError, match="mamba models keep no key-value cache"):
-        sample_rows(MambaForCausalLM(config).eval(), [4, 5], 2, 3, 2, [], 0.9, 1.0, seeded())
+        sample_rows(MambaForCausalLM(config).eval(), [4, 5], 2, 3, [2], [], 0.9, 1.0, seeded())
 
 
 # ---- the generator ----

@@ -6,6 +6,7 @@ import torch
 
 from ddg_hf.data.tasks import TaskSpec
 from ddg_hf.models.generator import CHUNK_SIZE
+from ddg_hf.models.sampling import up_to_end
 from ddg_hf.models.self_generator import SelfGenerator
 from ddg_hf.models.sequence_format import EncodedText
 from tests import tiny_models
@@ -91,6 +92,18 @@ def test_the_random_stream_is_that_of_label_and_chunk():
     assert generator.sample(1, 0, 7) == first
     assert generator.sample(1, 1, 7) != first and generator.sample(0, 0, 7) != first
     assert generator.sample(1, 0, 8) != first
+
+
+def test_one_question_is_continued_as_different_ones_are():
+    """At a nucleus of one token: with and without the vocabulary sorted, alone and beside others."""
+    generator = make(PAIRS)
+    format = generator.format
+    prefixes = [generator.tokenizer(format.question(0, 1, [text])).input_ids for text in ("it rains", "one is", "a")]
+    assert len(set(map(len, prefixes))) > 1
+    together = generator._continue_each(prefixes, 1e-6, 1.0, 0)
+    for prefix, tokens in zip(prefixes, together, strict=True):
+        alone = generator._continue_one([prefix] * 3, 1e-6, 1.0, 0)
+        assert alone == [up_to_end(tokens, generator._ends)] * 3
 
 
 def test_malformed_targets():
