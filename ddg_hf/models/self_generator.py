@@ -175,7 +175,7 @@ class SelfGenerator(Generator):
             banned_ids=[],
             top_p=top_p,
             temperature=temperature,
-            generator=torch.Generator(self.model.device).manual_seed(seed % 2**63),
+            generator=torch.Generator(self.model.device).manual_seed(seed),
         )
 
     def _continue_each(

@@ -221,17 +221,7 @@ def test_a_directory_with_other_files_is_left_alone(tmp_path, model_dir, capsys)
 
 def test_data_that_cannot_be_loaded_are_said_once_before_anything_is_run(tmp_path, capsys):
     (tmp_path / "rows.csv").write_text("text,label\na,x\nb,y\n")
-    argv = [
-        "study",
-        "--dataset",
-        str(tmp_path / "rows.csv"),
-        "--methods",
-        "balanced",
-        "--model",
-        "m",
-        "--learner",
-        "l",
-    ]
-    assert main([*argv, "--output_dir", str(tmp_path / "run")]) == 2
+    argv = ["study", "--dataset", str(tmp_path / "rows.csv"), "--output_dir", str(tmp_path / "run")]
+    assert main([*argv, "--methods", "balanced", "--model", "m", "--learner", "l"]) == 2
     assert "'text_columns' is missing" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
