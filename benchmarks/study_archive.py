@@ -5,8 +5,9 @@ Keeps what a study has measured, so that it can go on, or be looked at, on anoth
     python benchmarks/study_archive.py save runs/sst2/study_cpu docs/results/study_cpu/sst2.tar.gz --data_dir data
     python benchmarks/study_archive.py restore docs/results/study_cpu/sst2.tar.gz runs/sst2/study_cpu --data_dir data
 
-Of every command that is done the archive has the record, the metadata, the results, the predictions, and the sets:
-no weights, and no row of a dataset, since what is a training row, or repeats one, is kept as the number of that row.
+Of every command that is done the archive has the record, the metadata, the results, the predictions, the curves of
+training, and the sets: no weights, and no row of a dataset, since what is a training row, or repeats one, is kept as
+the number of that row.
 After `restore` the same `ddg-hf study` command line takes these commands for done. A command that is added later and
 needs a model that is not there fails, and says so: delete what made it below `cells/`, and it is run again.
 """
@@ -32,7 +33,7 @@ RESULTS = (
     "generator_format.json",
     "trainer_state.json",
 )
-"""Files of a command that tables and plots are made from; the fourth and fifth say how large a generator is."""
+"""Files of a command that tables and plots are made from; `config` and `generator_format` say how large one is."""
 
 REPEATED = "training_row"
 """Column of an archived table: the training row that a text repeats."""

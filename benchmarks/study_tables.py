@@ -15,6 +15,7 @@ NAME is that of a file `NAME.json` in the second directory, the `results.json` o
 - `pairs METHOD DPC`: METHOD less each of the others with DPC rows per class, in points, a column for each MEASURE;
 - `learners`: accuracy of learners that are trained on the sets;
 - `transfer`: rank correlations of what is measured on a set with its accuracy in context;
+- `ranks`: mean ranks of the methods, the best first;
 - `sizes`: how many sets and queries a difference needs, at least ten of each;
 - `tasks METHOD MEASURE`: METHOD less each method that all of several studies have; NAME is `NAME,NAME...` here.
 
@@ -45,7 +46,9 @@ MEASURED = {
     "self_bleu": "self-BLEU",
     "tokens_per_demonstration": "tokens of a demonstration",
 }
-_TASKS = {"sst2": "SST-2", "ag_news": "AG News", "cr": "CR", "banking77": "BANKING77", "bike_shop": "bike shop"}
+TASK_TITLES = {"sst2": "SST-2", "ag_news": "AG News", "cr": "CR", "banking77": "BANKING77", "bike_shop": "bike shop"}
+"""How readers call the task of a study."""
+
 Results = Mapping[str, Any]
 
 
@@ -76,29 +79,35 @@ def title_of(method: str) -> str:
     return f"{title}, chosen by likelihood" if method != base else title
 
 
+MEASUREMENTS: dict[str, Callable[[Results], str | None]] = {
+    "gradient cosine": lambda row: _formatted(row.get("gradient_cosine"), lambda side: f"{side['mean']:.3f}"),
+    "label confirmed, %": lambda row: _formatted(row.get("label_consistency"), lambda share: f"{100 * share:.0f}"),
+    "copied, %": lambda row: _formatted(row.get("copies"), lambda share: f"{100 * share:.0f}"),
+    "nearly, %": lambda row: _formatted(row.get("near_copies"), lambda share: f"{100 * share:.0f}"),
+    "tokens": lambda row: _formatted(row.get("tokens_per_demonstration"), lambda number: f"{number:.0f}"),
+}
+"""What is measured on the sets of a row of results, as readers see it; `None` where it was not."""
+
+
+def _formatted(value: Any, write: Callable[[Any], str]) -> str | None:
+    return None if value is None else write(value)
+
+
 def accuracy(results: Results) -> str:
     """Methods and rows per class, in context, with what was measured on the sets."""
-    head = "method, per class, sets, raw, batch-calibrated, gradient cosine, label confirmed, tokens".split(", ")
-    rows = []
-    for row in results["rows"]:
-        if not row["icl"]:
-            continue
-        cosine, label, tokens = (
-            row.get(key) for key in ("gradient_cosine", "label_consistency", "tokens_per_demonstration")
-        )
-        rows.append(
-            [
-                title_of(row["method"]),
-                str(row["dpc"] or "-"),
-                str(row["num_sets"]),
-                percent(row["icl"].get("raw")),
-                percent(row["icl"].get("calibrated")),
-                "-" if cosine is None else f"{cosine['mean']:.3f}",
-                "-" if label is None else f"{100 * label:.0f} %",
-                "-" if tokens is None else f"{tokens:.0f}",
-            ]
-        )
-    return markdown(head, rows)
+    rows = [
+        [
+            title_of(row["method"]),
+            str(row["dpc"] or "-"),
+            str(row["num_sets"]),
+            percent(row["icl"].get("raw")),
+            percent(row["icl"].get("calibrated")),
+            *(write(row) or "-" for write in MEASUREMENTS.values()),
+        ]
+        for row in results["rows"]
+        if row["icl"]
+    ]
+    return markdown(["method", "per class", "sets", "raw", "batch-calibrated", *MEASUREMENTS], rows)
 
 
 def numbers_of(results: Results) -> list[int]:
@@ -130,23 +139,12 @@ def grid(results: Results, measure: str) -> str:
 
 def measured(results: Results) -> str:
     """What was measured on the sets, the values of all numbers of rows per class in one cell."""
-
-    def cell(found: Mapping[int, Mapping[str, Any]], value: Callable[[Mapping[str, Any]], str]) -> str:
-        return " / ".join(value(found[dpc]) if dpc in found else "-" for dpc in numbers_of(results))
-
-    rows = []
+    numbers, rows = numbers_of(results), []
     for method, found in by_method(results).items():
-        if any(row.get("gradient_cosine") for row in found.values()):
-            rows.append(
-                [
-                    title_of(method),
-                    cell(found, lambda row: f"{row['gradient_cosine']['mean']:.3f}"),
-                    cell(found, lambda row: f"{100 * row['label_consistency']:.0f}"),
-                    cell(found, lambda row: f"{row['tokens_per_demonstration']:.0f}"),
-                ]
-            )
-    numbers = ", ".join(map(str, numbers_of(results)))
-    return markdown([f"with {numbers} per class", "gradient cosine", "label confirmed, %", "tokens"], rows)
+        columns = [[write(found.get(dpc, {})) for dpc in numbers] for write in MEASUREMENTS.values()]
+        if any(cell is not None for cell in columns[0]):
+            rows.append([title_of(method), *(" / ".join(cell or "-" for cell in cells) for cells in columns)])
+    return markdown([f"with {', '.join(map(str, numbers))} per class", *MEASUREMENTS], rows)
 
 
 def difference(results: Results, measure: str, dpc: int, first: str, second: str) -> str:
@@ -161,14 +159,19 @@ def difference(results: Results, measure: str, dpc: int, first: str, second: str
     return ""
 
 
+def check_measure(results: Results, measure: str) -> None:
+    """Raises `UserError` if methods are not compared by `measure`."""
+    known = sorted({entry["measure"] for entry in results["comparisons"]})
+    if measure not in known:
+        raise UserError(f"no measure '{measure}' is compared, only {', '.join(known)}")
+
+
 def less(results: Results, reference: str, measure: str) -> str:
     """Every method less a reference, a column for each number of rows per class."""
     methods = list(dict.fromkeys(row["method"] for row in results["rows"]))
     if reference not in methods:
         raise UserError(f"no method '{reference}' has results, only {', '.join(methods)}")
-    known = sorted({entry["measure"] for entry in results["comparisons"]})
-    if measure not in known:
-        raise UserError(f"no measure '{measure}' is compared, only {', '.join(known)}")
+    check_measure(results, measure)
     numbers = numbers_of(results)
     rows = []
     for method in methods:
@@ -221,6 +224,16 @@ def transfer(results: Results) -> str:
     )
 
 
+def ranks(results: Results) -> str:
+    """Mean ranks of the methods among those with as many rows per class, the best batch-calibrated one first."""
+    raw = {entry["method"]: entry for entry in results["ranks"]["raw"]}
+    rows = [
+        [title_of(entry["method"]), f"{entry['mean_rank']:.1f}", f"{raw[entry['method']]['mean_rank']:.1f}"]
+        for entry in results["ranks"]["calibrated"]
+    ]
+    return markdown(["mean rank", "batch-calibrated", "raw"], rows)
+
+
 def sizes(results: Results) -> str:
     """How many sets and queries a difference needs."""
     rows = []
@@ -245,15 +258,17 @@ def sizes(results: Results) -> str:
 def tasks(studies: Mapping[str, Results], method: str, measure: str) -> str:
     """A method less each of the others that all studies have, a row for each study and number of rows per class."""
     found = [dict.fromkeys(row["method"] for row in results["rows"] if row["dpc"]) for results in studies.values()]
+    for (name, results), names in zip(studies.items(), found, strict=True):
+        check_measure(results, measure)
+        if method not in names:
+            raise UserError(f"no method '{method}' has results in {name}, only {', '.join(names)}")
     others = [name for name in found[0] if name != method and all(name in names for names in found)]
     rows = []
     for name, results in studies.items():
         numbers = sorted({row["dpc"] for row in results["rows"] if row["method"] == method and row["dpc"]})
         for dpc in numbers:
             cells = [difference(results, measure, dpc, method, other) or "-" for other in others]
-            rows.append([_TASKS.get(name, name), str(dpc), *cells])
-    if not rows:
-        raise UserError(f"no method '{method}' has results")
+            rows.append([TASK_TITLES.get(name, name), str(dpc), *cells])
     return markdown(["task", "per class", *(f"less {title_of(other)}" for other in others)], rows)
 
 
@@ -265,6 +280,7 @@ KINDS: dict[str, tuple[Callable[..., str], int]] = {
     "pairs": (pairs, 2),
     "learners": (learners, 0),
     "transfer": (transfer, 0),
+    "ranks": (ranks, 0),
     "sizes": (sizes, 0),
     "tasks": (tasks, 2),
 }
@@ -292,7 +308,7 @@ def written(page: str, directory: Path) -> str:
             raise UserError(f"'{match[1].strip()}': no such table; there are {known}, with the words that --help says")
         studies = {study: load(study) for study in name.split(",")}
         if make is not tasks and len(studies) > 1:
-            raise UserError(f"'{match[1].strip()}': only 'tasks' is of several studies")
+            raise UserError(f"'{match[1].strip()}': only 'tasks' takes several studies")
         return match[1] + make(studies if make is tasks else studies[name], *arguments) + match[5]
 
     return PLACE.sub(table, page)

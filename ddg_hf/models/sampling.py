@@ -2,7 +2,7 @@
 """Nucleus sampling of many texts that share one prefix."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import torch
 from transformers import DynamicCache
@@ -39,7 +39,7 @@ def sample_rows(
         prefix_ids (`Sequence[int]`): the prefix, read once for all rows.
         num_rows (`int`): continuations to sample.
         max_new_tokens (`int`): where a row is cut that has not ended.
-        eos_ids (`Sequence[int]`): tokens of which any ends a row.
+        eos_ids (`Sequence[int]`): tokens of which any ends a row; at least one.
         banned_ids (`Sequence[int]`): tokens that are never drawn.
         top_p, temperature (`float`): see [`sample_top_p`].
         generator (`torch.Generator`): on the model's device; the only source of randomness.
@@ -87,11 +87,12 @@ def sample_rows(
             rows, ids, ended = rows[kept], ids[kept], ended[kept]
         logits = next_logits(ids[:, None], len(prefix_ids) + step + 1)
     # A row that ended goes on until it leaves the batch.
-    return [up_to_end(row, eos_ids) for row in tokens.tolist()]
+    ends = frozenset(eos_ids)  # there may be thousands, as of tokens with a line break
+    return [up_to_end(row, ends) for row in tokens.tolist()]
 
 
-def up_to_end(row: list[int], eos_ids: Sequence[int]) -> list[int]:
-    """A row up to its first end, that included."""
+def up_to_end(row: list[int], eos_ids: Set[int]) -> list[int]:
+    """A row up to its first end, that included; the whole row if it has none."""
     end = next((i for i, token in enumerate(row) if token in eos_ids), len(row))
     return row[: end + 1]
 
@@ -129,8 +130,8 @@ def sample_top_p(
     sums = _block_sums(weights)
     if not torch.isfinite(sums).all():
         raise UserError(
-            "the generator's logits are not finite, so nothing can be sampled; its training has diverged: "
-            "lower --learning_rate, or use an earlier checkpoint"
+            "the model's logits are not finite, so nothing can be sampled: if it was trained, that has diverged "
+            "(lower --learning_rate, or use an earlier checkpoint); otherwise load it with --dtype float32"
         )
     if top_p >= 1:
         return _draw(weights, sums, generator)

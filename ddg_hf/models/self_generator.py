@@ -116,10 +116,10 @@ class SelfGenerator(Generator):
         )
         super().__init__(model, tokenizer, format)
         vocabulary = tokenizer.get_vocab()
-        breaks = sorted({i for token, i in vocabulary.items() if any(mark in token for mark in _LINE_BREAKS)})
+        breaks = {i for token, i in vocabulary.items() if any(mark in token for mark in _LINE_BREAKS)}
         if not breaks:
             raise UserError("the tokenizer of the language model has no token with a line break, which ends a text")
-        self._ends = [tokenizer.eos_token_id, *breaks]
+        self._ends = frozenset({tokenizer.eos_token_id, *breaks})
 
     @classmethod
     def load(cls, name: str, args: ModelArguments, spec) -> "SelfGenerator":
@@ -155,23 +155,26 @@ class SelfGenerator(Generator):
         """Continues each question to the end of the line; an empty text where there was none in time."""
         start = [] if self.format.bos_id is None else [self.format.bos_id]
         prefixes = [start + self.tokenizer(text, add_special_tokens=False).input_ids for text in questions]
-        same = all(prefix == prefixes[0] for prefix in prefixes)
-        continued = (self._continue_one if same else self._continue_each)(prefixes, top_p, temperature, seed)
+        if all(prefix == prefixes[0] for prefix in prefixes):
+            continued = self._continue_one(prefixes[0], len(prefixes), top_p, temperature, seed)
+        else:
+            continued = self._continue_each(prefixes, top_p, temperature, seed)
         lines = []
         for tokens in continued:
-            line = up_to_end(tokens, self._ends)
-            text = self.tokenizer.decode(line, skip_special_tokens=True) if line[-1] in self._ends else ""
+            text = self.tokenizer.decode(tokens, skip_special_tokens=True) if tokens[-1] in self._ends else ""
             lines.append(text.split("\n")[0].strip())
         return lines
 
-    def _continue_one(self, prefixes: list[list[int]], top_p: float, temperature: float, seed: int) -> list[list[int]]:
-        """Continues one and the same prefix as often as it stands there, as a trained generator does."""
+    def _continue_one(
+        self, prefix: list[int], number: int, top_p: float, temperature: float, seed: int
+    ) -> list[list[int]]:
+        """`number` continuations of one prefix, up to their ends or the greatest length, as a trained generator's."""
         return sample_rows(
             self.model,
-            prefixes[0],
-            len(prefixes),
+            prefix,
+            number,
             max_new_tokens=self.format.max_length,
-            eos_ids=self._ends,
+            eos_ids=sorted(self._ends),
             banned_ids=[],
             top_p=top_p,
             temperature=temperature,
@@ -181,7 +184,11 @@ class SelfGenerator(Generator):
     def _continue_each(
         self, prefixes: list[list[int]], top_p: float, temperature: float, seed: int
     ) -> list[list[int]]:
-        """Continues prefixes that differ, with padding on the left; the nucleus is found by sorting the vocabulary."""
+        """
+        A continuation of each of several prefixes, as [`_continue_one`] with other random numbers.
+
+        They are padded on the left, and the nucleus is found by sorting the vocabulary.
+        """
         longest = max(map(len, prefixes))
         ids = torch.full((len(prefixes), longest), self.pad_id)
         mask = torch.zeros_like(ids)
@@ -194,13 +201,13 @@ class SelfGenerator(Generator):
             top_k=0,
             temperature=temperature,
             max_new_tokens=self.format.max_length,
-            eos_token_id=self._ends,
+            eos_token_id=sorted(self._ends),
             pad_token_id=self.pad_id,
         )
         device = self.model.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(seed % 2**63)
+            torch.manual_seed(seed)
             output = self.model.generate(
                 input_ids=ids.to(device), attention_mask=mask.to(device), generation_config=settings
             )
-        return output[:, longest:].tolist()
+        return [up_to_end(row, self._ends) for row in output[:, longest:].tolist()]

@@ -90,12 +90,14 @@ class Study:
         Makes the directory and writes the plan.
 
         Raises:
-            UserError: the data cannot be loaded. That is said here once, not by every command.
+            UserError: a command is left, and the data cannot be loaded. That is said here once, not by every command.
         """
-        self.data.load(self.run_args.seed)
+        states = self.states()
+        if any(state.state != DONE for state in states.values()):
+            self.data.load(self.run_args.seed)
         self.directory.path.mkdir(parents=True, exist_ok=True)
         (self.directory.path / METADATA_FILE).unlink(missing_ok=True)
-        self.write_plan(self.states())
+        self.write_plan(states)
 
     def run(self, on_change: Callable[[Cell, CellState, dict[str, CellState]], None]) -> list[Cell]:
         """

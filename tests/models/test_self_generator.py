@@ -6,7 +6,6 @@ import torch
 
 from ddg_hf.data.tasks import TaskSpec
 from ddg_hf.models.generator import CHUNK_SIZE
-from ddg_hf.models.sampling import up_to_end
 from ddg_hf.models.self_generator import SelfGenerator
 from ddg_hf.models.sequence_format import EncodedText
 from tests import tiny_models
@@ -29,7 +28,7 @@ def make(spec, **settings):
     model.generation_config.update(**settings)
     generator = SelfGenerator(model, tokenizer, spec)
     with torch.no_grad():  # an end in time for some of the rows
-        model.get_output_embeddings().weight[generator._ends] *= 30
+        model.get_output_embeddings().weight[sorted(generator._ends)] *= 30
     return generator
 
 
@@ -81,11 +80,15 @@ def test_a_pair_is_scored_as_it_was_asked_for():
     ids=lambda settings: next(iter(settings)),
 )
 def test_the_models_own_generation_settings_do_not_matter(settings):
-    assert make(SPEC, **settings).sample(1, 0, 7) == make(SPEC).sample(1, 0, 7)
+    """They would in `generate`, which continues what follows different first texts."""
+    targets = make(PAIRS).sample(1, 0, 7)
+    assert sum(len(target) > 1 for target in targets) > 1  # the rows of which both texts ended
+    assert make(PAIRS, **settings).sample(1, 0, 7) == targets
 
 
-def test_the_random_stream_is_that_of_label_and_chunk():
-    generator = make(SPEC)
+@pytest.mark.parametrize("spec", [SPEC, PAIRS], ids=["text", "pair"])
+def test_the_random_stream_is_that_of_label_and_chunk(spec):
+    generator = make(spec)
     state = torch.random.get_rng_state()
     first = generator.sample(1, 0, 7)
     assert torch.equal(torch.random.get_rng_state(), state)
@@ -98,12 +101,14 @@ def test_one_question_is_continued_as_different_ones_are():
     """At a nucleus of one token: with and without the vocabulary sorted, alone and beside others."""
     generator = make(PAIRS)
     format = generator.format
-    prefixes = [generator.tokenizer(format.question(0, 1, [text])).input_ids for text in ("it rains", "one is", "a")]
+    texts = ("it rains", "one is", "a", "the film", "no", "is it")
+    prefixes = [generator.tokenizer(format.question(0, 1, [text])).input_ids for text in texts]
     assert len(set(map(len, prefixes))) > 1
     together = generator._continue_each(prefixes, 1e-6, 1.0, 0)
+    lengths = set(map(len, together))
+    assert len(lengths) > 1 and max(lengths) > 1  # some end before others
     for prefix, tokens in zip(prefixes, together, strict=True):
-        alone = generator._continue_one([prefix] * 3, 1e-6, 1.0, 0)
-        assert alone == [up_to_end(tokens, generator._ends)] * 3
+        assert generator._continue_one(prefix, 3, 1e-6, 1.0, 0) == [tokens] * 3
 
 
 def test_malformed_targets():

@@ -9,6 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ddg_hf.cli import main
+from ddg_hf.configs import DataArguments
+from ddg_hf.errors import UserError
 from tests.study.conftest import METHODS, OPTIONS, write_config
 
 
@@ -219,9 +221,24 @@ def test_a_directory_with_other_files_is_left_alone(tmp_path, model_dir, capsys)
     assert "not a study" in capsys.readouterr().err
 
 
+def test_a_study_that_is_done_needs_no_data(tmp_path, model_dir, study, monkeypatch, capsys):
+    """As one that was copied from another machine."""
+    copy = tmp_path / "run"
+    shutil.copytree(study, copy)
+    config = write_config(tmp_path / "study.yaml", model=model_dir)
+
+    def missing(*_):
+        raise UserError("no data")
+
+    monkeypatch.setattr(DataArguments, "load", missing)
+    argv = ["study", "--config", str(config), "--output_dir", str(copy)]
+    assert main(argv) == 0
+    assert main([*argv, "--num_sets", "3", "--overwrite", "true"]) == 2 and "no data" in capsys.readouterr().err
+
+
 def test_data_that_cannot_be_loaded_are_said_once_before_anything_is_run(tmp_path, capsys):
     (tmp_path / "rows.csv").write_text("text,label\na,x\nb,y\n")
     argv = ["study", "--dataset", str(tmp_path / "rows.csv"), "--output_dir", str(tmp_path / "run")]
     assert main([*argv, "--methods", "balanced", "--model", "m", "--learner", "l"]) == 2
-    assert "'text_columns' is missing" in capsys.readouterr().err
+    assert capsys.readouterr().err.count("'text_columns' is missing") == 1
     assert not (tmp_path / "run").exists()

@@ -19,10 +19,14 @@ def side(mean, low, high):
 
 CORRELATION = {"measure": "gradient_cosine", "correlation": side(-0.2, -0.3, -0.001), "p_holm": 0.012}
 SIZE = {"dpc": 5, "points": 1, "num_sets": 1200, "num_queries": 30}
-ROW = {"gradient_cosine": None, "label_consistency": 0.5, "tokens_per_demonstration": None, "learners": {}}
+ROW = {"gradient_cosine": None, "label_consistency": 0.5, "copies": 1.0, "learners": {}}
 SMALL = {
     "num_queries": 300,
     "transfer": {"raw": [CORRELATION | {"num_sets": 60, "num_groups": 6}], "calibrated": []},
+    "ranks": {
+        "raw": [{"method": "ddg", "mean_rank": 1}, {"method": "balanced", "mean_rank": 2}],
+        "calibrated": [{"method": "balanced", "mean_rank": 1.25}, {"method": "ddg", "mean_rank": 1.75}],
+    },
     "power": {"raw": [SIZE | {"sets_with_these_queries": None, "queries_with_these_sets": 2000}], "calibrated": []},
     "rows": [
         ROW | {"method": "balanced", "dpc": 5, "num_sets": 30, "icl": {"raw": side(0.9, 0.85, 0.951)}},
@@ -61,7 +65,7 @@ def test_a_table_replaces_what_was_there_and_nothing_else(tmp_path):
     once = page_of(tmp_path, "accuracy", "less balanced raw")
     assert "old" not in once and once.count("before\n") == once.count("after\n") == 2
     assert written(once, tmp_path) == once
-    assert "| balanced random | 5 | 30 | 90.0 [85.0, 95.1] | - | - | 50 % | - |" in once
+    assert "| balanced random | 5 | 30 | 90.0 [85.0, 95.1] | - | - | 50 | 100 | - | - |" in once
     assert "chosen by likelihood" not in once  # it has no result in context
 
 
@@ -85,9 +89,26 @@ def test_a_grid_has_a_column_for_each_number(tmp_path):
     (tmp_path / "two.json").write_text(json.dumps({"rows": [zero, *rows]}))
     page = written("<!-- table: two grid raw -->\n<!-- end --><!-- table: two measured -->\n<!-- end -->", tmp_path)
     assert "| zero-shot | 1 | 50.0 [40.0, 60.0] | 50.0 [40.0, 60.0] |" in page
-    assert "| with 1, 5 per class |" in page and "| DDG | 0.876 / 0.876 | 50 / 50 | 20 / 20 |" in page
+    assert "| with 1, 5 per class |" in page
+    assert "| DDG | 0.876 / 0.876 | 50 / 50 | 100 / 100 | - / - | 20 / 20 |" in page
     with pytest.raises(UserError, match="raw or calibrated"):
         page_of(tmp_path, "grid learner:tiny")
+
+
+def test_what_is_not_measured_yet_has_no_value(tmp_path):
+    icl = {"icl": {"raw": side(0.9, 0.8, 1)}, "learners": {}}
+    rows = [
+        icl | {"method": "ddg", "dpc": 1, "num_sets": 5, "gradient_cosine": {"mean": 0.8765}},
+        icl | {"method": "ddg", "dpc": 5, "num_sets": 5, "gradient_cosine": None},
+        icl | {"method": "balanced", "dpc": 1, "num_sets": 5},
+    ]
+    (tmp_path / "part.json").write_text(json.dumps({"rows": rows}))
+    page = written("<!-- table: part measured -->\n<!-- end -->", tmp_path)
+    assert "| DDG | 0.876 / - | - / - | - / - | - / - | - / - |" in page and "balanced" not in page
+
+
+def test_ranks_have_the_best_calibrated_method_first(tmp_path):
+    assert "| balanced random | 1.2 | 2.0 |\n| DDG | 1.8 | 1.0 |" in page_of(tmp_path, "ranks")
 
 
 def test_pairs_are_of_one_method_with_each_other(tmp_path):
@@ -106,7 +127,10 @@ def test_several_studies_have_a_row_each(tmp_path):
     page = written("<!-- table: small,sst2 tasks ddg raw -->\n<!-- end -->", tmp_path)
     differences = "+1.0 [-2.0, +3.0]* | -2.0 [-5.0, +1.0]"
     assert f"| small | 5 | {differences} |\n| SST-2 | 5 | {differences} |" in page
-    with pytest.raises(UserError, match="only 'tasks' is of several"):
+    for kind, match in (("tasks ddg rwa", "no measure 'rwa'"), ("tasks dgd raw", "no method 'dgd' .* in small")):
+        with pytest.raises(UserError, match=match):
+            written(f"<!-- table: small,sst2 {kind} -->\n<!-- end -->", tmp_path)
+    with pytest.raises(UserError, match="only 'tasks' takes several"):
         written("<!-- table: small,sst2 accuracy -->\n<!-- end -->", tmp_path)
 
 
