@@ -12,7 +12,7 @@ from .data.samplers import stable_seed
 from .errors import UserError
 from .evaluation.label_control import LabelProbe
 from .generation_config import GenerationArguments
-from .models.generator import CHUNK_SIZE, Generator
+from .models.generator import Generator, num_chunks
 from .models.sequence_format import EncodedText
 from .selection import select_by_generator_loss, select_herding, select_k_centers, select_random
 
@@ -56,7 +56,7 @@ def sample_candidates(
         UserError: too few usable texts after `max_sampling_rounds` rounds; the message shows malformed ones.
     """
     candidates, seen = Candidates(), set()
-    budget = arguments.max_sampling_rounds * max(1, math.ceil(size / CHUNK_SIZE))
+    budget = arguments.max_sampling_rounds * num_chunks(size)
     for chunk in range(budget):
         if len(candidates.rows) >= size:
             break

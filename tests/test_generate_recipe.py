@@ -9,7 +9,7 @@ from ddg_hf import cli, quality
 from ddg_hf.data.tasks import TASKS
 from ddg_hf.errors import UserError
 from ddg_hf.formats.directory import open_distilled
-from ddg_hf.models.generator import CHUNK_SIZE, Generator
+from ddg_hf.models.generator import Generator, chunk_size
 from ddg_hf.models.self_generator import SelfGenerator
 from tests import tiny_models
 
@@ -21,7 +21,7 @@ def generate(tmp_path, monkeypatch, capsys):
     generator = SelfGenerator(tiny_models.make_gpt2(len(tokenizer), n_positions=512).eval(), tokenizer, TASKS["toy"])
 
     def sample(self, label, chunk, *seed_parts, **settings):
-        texts = [f"text {i} of {label} in {seed_parts[-1]}" for i in range(CHUNK_SIZE)]
+        texts = [f"text {i} of {label} in {seed_parts[-1]}" for i in range(chunk_size(chunk))]
         return [self.format.encode_target([text]) for text in texts]
 
     monkeypatch.setattr(SelfGenerator, "load", lambda name, args, spec: generator)

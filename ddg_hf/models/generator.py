@@ -18,8 +18,22 @@ from .sampling import sample_rows
 from .sequence_format import FORMAT_FILE, EncodedText, SequenceFormat, build_format
 from .vocabulary import TrimmedVocabulary, outside_probability
 
-# Rows sampled in one call. Part of the key of the random stream, so it is fixed: see `sample`.
-CHUNK_SIZE = 64
+# Rows of the first chunks of a random stream; later ones have as many as the last. They grow, so that few texts cost
+# few samples, and do not depend on how many are asked for: more texts begin with the same ones.
+CHUNK_SIZES = (16, 16, 32, 64)
+
+
+def chunk_size(chunk: int) -> int:
+    """Texts in a chunk of [`Generator.sample`]."""
+    return CHUNK_SIZES[min(chunk, len(CHUNK_SIZES) - 1)]
+
+
+def num_chunks(number: int) -> int:
+    """The number of chunks that have at least `number` texts together."""
+    whole = sum(CHUNK_SIZES)
+    if number > whole:
+        return len(CHUNK_SIZES) + -(-(number - whole) // CHUNK_SIZES[-1])
+    return next(chunks for chunks in range(len(CHUNK_SIZES) + 1) if sum(CHUNK_SIZES[:chunks]) >= number)
 
 
 class Generator:
@@ -234,7 +248,7 @@ class Generator:
         model=None,
     ) -> list[list[int]]:
         """
-        Samples one chunk of `CHUNK_SIZE` texts of a label.
+        Samples one chunk of texts of a label, as many as [`chunk_size`] says.
 
         The random stream depends on `seed_parts`, `label` and `chunk` alone, so processes can share the chunks among
         them and together draw what one process would. Global random state is left as it was.
@@ -259,7 +273,7 @@ class Generator:
         rows = sample_rows(
             model,
             self.format.prefix(label),
-            CHUNK_SIZE,
+            chunk_size(chunk),
             max_new_tokens=self.format.max_length + separators + 1,
             eos_ids=[config.eos_token_id],
             banned_ids=config.suppress_tokens or [],

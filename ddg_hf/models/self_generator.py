@@ -10,7 +10,7 @@ from transformers import GenerationConfig
 from ..configs import ModelArguments
 from ..data.samplers import stable_seed
 from ..errors import UserError
-from .generator import CHUNK_SIZE, Generator
+from .generator import Generator, chunk_size
 from .loading import load_causal_lm
 from .nll import add_per_sample_nll
 from .sampling import sample_rows, up_to_end
@@ -140,9 +140,9 @@ class SelfGenerator(Generator):
         temperature: float = 1.0,
         model=None,
     ) -> list[list[int]]:
-        """See [`Generator.sample`]: `CHUNK_SIZE` rows, column by column, each a line."""
+        """See [`Generator.sample`]: rows are made column by column, each a line."""
         assert model is None, "self-generation has no wrapped model"
-        rows: list[list[str]] = [[] for _ in range(CHUNK_SIZE)]
+        rows: list[list[str]] = [[] for _ in range(chunk_size(chunk))]
         for column in range(len(self.format.text_columns)):
             seed = stable_seed(*seed_parts, "label", label, "chunk", chunk, "column", column)
             questions = [self.format.question(label, column, row) for row in rows]

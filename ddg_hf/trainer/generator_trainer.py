@@ -17,7 +17,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from ..data.samplers import CPU_MAX_PADDING, length_sorted_batches
 from ..errors import UserError
 from ..evaluation.label_control import LabelProbe
-from ..models.generator import CHUNK_SIZE, Generator
+from ..models.generator import Generator, num_chunks
 from ..provenance import write_json
 from .checkpoints import ACCUMULATORS_FILE, defect, remove_checkpoint, rotate_checkpoints, write_manifest, writing
 from .processes import Processes
@@ -165,7 +165,7 @@ class GeneratorTrainer(PublishingTrainer):
             `dict[int, list[list[int]]]`: targets of each label, malformed ones included.
         """
         labels = range(self.generator.format.num_labels) if labels is None else labels
-        chunks = [(y, c) for y in labels for c in range(-(-num_per_label // CHUNK_SIZE))]
+        chunks = [(y, c) for y in labels for c in range(num_chunks(num_per_label))]
         mine = []
         with gathered(self.model_wrapped) as model:
             for label, chunk in self.processes.share(chunks):
@@ -179,7 +179,7 @@ class GeneratorTrainer(PublishingTrainer):
                 )
                 mine.append(((label, chunk), rows))
         found = self.processes.gather(mine)
-        joined = {y: [row for c in range(-(-num_per_label // CHUNK_SIZE)) for row in found[y, c]] for y in labels}
+        joined = {y: [row for c in range(num_chunks(num_per_label)) for row in found[y, c]] for y in labels}
         return {label: rows[:num_per_label] for label, rows in joined.items()}
 
     def measure_generator(self) -> dict[str, float]:

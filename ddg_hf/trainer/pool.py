@@ -9,7 +9,7 @@ import torch
 
 from ..data.samplers import stable_seed
 from ..errors import UserError
-from ..models.generator import CHUNK_SIZE
+from ..models.generator import chunk_size, num_chunks
 from ..models.sequence_format import SequenceFormat
 from ..selection.k_centers import k_means_clusters
 from .processes import Processes
@@ -86,7 +86,7 @@ class SyntheticPool:
                 break
             # A retry asks for whole chunks: no less is sampled anyway.
             missing = max(size - len(good[y]) for y in wanting)
-            number = size if attempt == 0 else -(-missing // CHUNK_SIZE) * CHUNK_SIZE
+            number = size if attempt == 0 else sum(map(chunk_size, range(num_chunks(missing))))
             batch = self.sample(number, self.args.seed, "round", round, attempt, labels=wanting)
             for label, targets in batch.items():
                 drawn += len(targets)

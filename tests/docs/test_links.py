@@ -9,19 +9,22 @@ import pytest
 from tests.docs.pages import PAGES, ROOT, blocks_of, name_of
 
 
+def without_blocks(page: Path) -> str:
+    """The text of a page without fenced blocks."""
+    text = page.read_text(encoding="utf-8")
+    for block in sorted(blocks_of(page), key=lambda block: -len(block.text)):  # one may be a part of another
+        text = text.replace(block.text, "")
+    return text
+
+
 def without_code(page: Path) -> str:
     """The text of a page without fenced blocks and code spans."""
-    text = page.read_text(encoding="utf-8")
-    for block in blocks_of(page):
-        text = text.replace(block.text, "")
-    return re.sub(r"`[^`\n]*`", "", text)
+    return re.sub(r"`[^`\n]*`", "", without_blocks(page))
 
 
 def anchors_of(page: Path) -> set[str]:
     """The anchors of the headings of a page, as both GitHub and the site make them."""
-    text = page.read_text(encoding="utf-8")
-    for block in blocks_of(page):
-        text = text.replace(block.text, "")
+    text = without_blocks(page)
     anchors: set[str] = set()
     for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE):
         words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)

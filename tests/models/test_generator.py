@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from ddg_hf.configs import GeneratorArguments
 from ddg_hf.data.tasks import TaskSpec
 from ddg_hf.errors import UserError
-from ddg_hf.models.generator import CHUNK_SIZE, Generator
+from ddg_hf.models.generator import CHUNK_SIZES, Generator, chunk_size, num_chunks
 from ddg_hf.models.sequence_format import FORMAT_FILE
 from tests import tiny_models
 from tests.models.helpers import PAIR, PAIR_ROWS, SINGLE, SINGLE_ROWS, make_generator, save_base
@@ -231,7 +231,7 @@ def test_tokenizers_without_some_special_tokens(missing, tmp_path):
     generator.save_pretrained(tmp_path / "out")
     loaded = Generator.load(str(tmp_path / "out"), GeneratorArguments())
     assert torch.equal(loaded.nll(samples), before)
-    assert len(loaded.sample(2, 0, 1)) == CHUNK_SIZE
+    assert len(loaded.sample(2, 0, 1)) == chunk_size(0)
 
 
 def test_tokenizer_without_end_token_is_an_error(tmp_path):
@@ -248,7 +248,7 @@ def test_texts_longer_than_the_positions_are_an_error(tmp_path):
         Generator.create(GeneratorArguments(generator=base), SINGLE, SINGLE_ROWS)
     assert "\n" not in str(error.value)
     generator = Generator.create(GeneratorArguments(generator=base), SINGLE, SINGLE_ROWS, max_length=18)
-    assert len(generator.sample(0, 0, 1)) == CHUNK_SIZE
+    assert len(generator.sample(0, 0, 1)) == chunk_size(0)
 
 
 def test_tiny_generator_from_the_text_of_the_task():
@@ -324,3 +324,10 @@ def test_end_token_never_stands_for_unknown_tokens(tmp_path):
     assert generator.format.is_covered(("the film",))
     assert not generator.format.is_covered(("zebra quartz",))
     assert generator.format.encode(("zebra quartz",), 0).target.count(generator.format.eos) == 1
+
+
+@pytest.mark.parametrize("number", [0, 1, 16, 17, 32, 64, 65, 128, 129, 640])
+def test_chunks_hold_what_is_asked_for_and_less_than_a_chunk_more(number):
+    sizes = [chunk_size(chunk) for chunk in range(num_chunks(number))]
+    assert sum(sizes) >= number and sum(sizes[:-1]) < max(number, 1)
+    assert sizes[: len(CHUNK_SIZES)] == list(CHUNK_SIZES[: len(sizes)]) and set(sizes[4:]) <= {64}

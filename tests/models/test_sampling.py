@@ -10,7 +10,7 @@ from transformers.generation.logits_process import TopPLogitsWarper
 from ddg_hf.configs import GeneratorArguments
 from ddg_hf.errors import UserError
 from ddg_hf.models import sampling
-from ddg_hf.models.generator import CHUNK_SIZE, Generator
+from ddg_hf.models.generator import Generator, chunk_size
 from ddg_hf.models.sampling import sample_rows, sample_top_p
 from tests import tiny_models
 from tests.models.helpers import PAIR, SINGLE, SINGLE_ROWS, make_generator, save_base
@@ -317,7 +317,7 @@ def assert_greedy_limit(generator: Generator, spec) -> None:
     for label in range(2):
         prefix = torch.tensor([generator.format.prefix(label)])
         [expected] = greedy(generator.model, prefix, config.eos_token_id, new, config.suppress_tokens)
-        assert generator.sample(label, 0, 1, top_p=1e-6) == [expected] * CHUNK_SIZE
+        assert generator.sample(label, 0, 1, top_p=1e-6) == [expected] * chunk_size(0)
 
 
 @pytest.mark.parametrize(("trim", "label_prefix"), [(True, "token"), (False, "text")])

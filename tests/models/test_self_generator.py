@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ddg_hf.data.tasks import TaskSpec
-from ddg_hf.models.generator import CHUNK_SIZE
+from ddg_hf.models.generator import chunk_size
 from ddg_hf.models.self_generator import SelfGenerator
 from ddg_hf.models.sequence_format import EncodedText
 from tests import tiny_models
@@ -34,8 +34,8 @@ def make(spec, **settings):
 
 def test_rows_are_lines_that_read_back():
     generator = make(SPEC)
-    targets = generator.sample(1, 0, 7)
-    assert len(targets) == CHUNK_SIZE
+    targets = generator.sample(1, 3, 7)
+    assert len(targets) == chunk_size(3) == 64
     rows = [generator.format.decode(target) for target in targets]
     usable = [row for row in rows if row is not None]
     assert usable and all(len(row) == 1 and row[0] and "\n" not in row[0] for row in usable)
@@ -81,9 +81,9 @@ def test_a_pair_is_scored_as_it_was_asked_for():
 )
 def test_the_models_own_generation_settings_do_not_matter(settings):
     """They would in `generate`, which continues what follows different first texts."""
-    targets = make(PAIRS).sample(1, 0, 7)
+    targets = make(PAIRS).sample(1, 2, 7)
     assert sum(len(target) > 1 for target in targets) > 1  # the rows of which both texts ended
-    assert make(PAIRS, **settings).sample(1, 0, 7) == targets
+    assert make(PAIRS, **settings).sample(1, 2, 7) == targets
 
 
 @pytest.mark.parametrize("spec", [SPEC, PAIRS], ids=["text", "pair"])

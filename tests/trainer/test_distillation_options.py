@@ -283,5 +283,5 @@ def test_malformed_texts_are_replaced_by_a_chunk_not_by_a_pool(pretrained, tmp_p
 
     monkeypatch.setattr(trainer.pool, "sample", one_is_malformed)
     trainer.pool.refresh(0)
-    assert asked[0] == (100, [0, 1]) and asked[1:] == [(64, [1])]
+    assert asked[0] == (100, [0, 1]) and asked[1:] == [(16, [1])]
     assert [trainer.pool.labels.count(y) for y in (0, 1)] == [100, 100]
