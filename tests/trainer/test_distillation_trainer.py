@@ -205,7 +205,7 @@ def test_generator_that_never_ends_its_texts_is_an_error(pretrained, tmp_path):
         # Logits are inner products with the embeddings: push away from that of the end token.
         eos = trainer.generator.format.eos
         trainer.model.transformer.ln_f.bias.add_(-50 * trainer.model.lm_head.weight[eos])
-    with pytest.raises(UserError, match=r"160 malformed texts of 160.*Such as: \['"):
+    with pytest.raises(UserError, match=r"64 malformed texts of 64.*Such as: \['"):
         trainer.train()
 
 
