@@ -17,12 +17,15 @@ import gzip
 import io
 import json
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from ddg_hf.errors import UserError
 
 METADATA = "metadata.json"
 RESULTS = (
@@ -97,7 +100,7 @@ class TrainingRows:
 def save(study: Path, archive: Path, data_dir: str | None) -> int:
     """Writes the archive, byte for byte the same for the same files. Returns the number of files."""
     if not (study / "study.json").is_file():
-        raise SystemExit(f"'{study}' is not the output directory of a study")
+        raise UserError(f"'{study}' is not the output directory of a study")
     files, content = list(files_of(study)), io.BytesIO()
     training = TrainingRows(study, data_dir) if any(is_sets for _, is_sets in files) else None
     with tarfile.open(fileobj=content, mode="w") as tar:
@@ -120,15 +123,18 @@ def save(study: Path, archive: Path, data_dir: str | None) -> int:
 def restore(archive: Path, study: Path, data_dir: str | None) -> int:
     """Unpacks an archive into a directory that has no study yet. Returns the number of files."""
     if study.exists() and any(study.iterdir()):
-        raise SystemExit(f"'{study}' is not empty; give another directory")
-    with tarfile.open(archive) as tar:
-        study.mkdir(parents=True, exist_ok=True)
-        tar.extractall(study, filter="data")
-        number = len(tar.getnames())
-    tables = sorted(study.glob("cells/**/dpc_*/train.parquet"))
-    training = TrainingRows(study, data_dir) if tables else None
-    for path in tables:
-        pq.write_table(training.show(pq.read_table(path)), path, compression="zstd")
+        raise UserError(f"'{study}' is not empty; give another directory")
+    study.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=study.parent, prefix=f".{study.name}.") as name:
+        part = Path(name) / study.name
+        with tarfile.open(archive) as tar:
+            tar.extractall(part, filter="data")
+            number = len(tar.getnames())
+        tables = sorted(part.glob("cells/**/dpc_*/train.parquet"))
+        training = TrainingRows(part, data_dir) if tables else None
+        for path in tables:
+            pq.write_table(training.show(pq.read_table(path)), path, compression="zstd")
+        part.replace(study)
     return number
 
 
@@ -140,7 +146,10 @@ def main() -> None:
     parser.add_argument("--data_dir", help="directory of the tasks, if the study was given one")
     options = parser.parse_args()
     action = save if options.action == "save" else restore
-    number = action(options.source, options.target, options.data_dir)
+    try:
+        number = action(options.source, options.target, options.data_dir)
+    except UserError as error:
+        parser.error(str(error))
     print(f"{options.target}: {number} files")
 
 

@@ -8,13 +8,14 @@ Writes the tables of a page from the results of studies, so that no figure is ty
 The page has places `<!-- table: NAME KIND ... -->`, each ended by `<!-- end -->`; what stands between is replaced.
 NAME is that of a file `NAME.json` in the second directory, the `results.json` of a study. KIND is one of
 
-- `accuracy`: methods and rows per class, in context, with what was measured on the sets;
+- `accuracy`: methods and rows per class, in context;
 - `grid MEASURE`: accuracy in context, raw or calibrated, a column for each number of rows per class;
 - `measured`: what was measured on the sets, the values of all numbers of rows per class in one cell;
 - `less REFERENCE MEASURE`: in points, each method less REFERENCE, a column for each number of rows per class;
 - `pairs METHOD DPC`: METHOD less each of the others with DPC rows per class, in points, a column for each MEASURE;
 - `learners`: accuracy of learners that are trained on the sets;
 - `transfer`: rank correlations of what is measured on a set with its accuracy in context;
+- `costs DPC`: seconds, memory and operations behind the results in context with DPC rows per class;
 - `ranks`: mean ranks of the methods, the best first;
 - `sizes`: how many sets and queries a difference needs, at least ten of each;
 - `tasks METHOD MEASURE`: METHOD less each method that all of several studies have; NAME is `NAME,NAME...` here.
@@ -85,6 +86,8 @@ MEASUREMENTS: dict[str, Callable[[Results], str | None]] = {
     "copied, %": lambda row: _formatted(row.get("copies"), lambda share: f"{100 * share:.0f}"),
     "nearly, %": lambda row: _formatted(row.get("near_copies"), lambda share: f"{100 * share:.0f}"),
     "tokens": lambda row: _formatted(row.get("tokens_per_demonstration"), lambda number: f"{number:.0f}"),
+    "distinct-2": lambda row: _formatted(row.get("distinct_2"), lambda share: f"{share:.2f}"),
+    "self-BLEU": lambda row: _formatted(row.get("self_bleu"), lambda share: f"{share:.2f}"),
 }
 """What is measured on the sets of a row of results, as readers see it; `None` where it was not."""
 
@@ -94,7 +97,7 @@ def _formatted(value: Any, write: Callable[[Any], str]) -> str | None:
 
 
 def accuracy(results: Results) -> str:
-    """Methods and rows per class, in context, with what was measured on the sets."""
+    """Methods and rows per class in context."""
     rows = [
         [
             title_of(row["method"]),
@@ -102,12 +105,11 @@ def accuracy(results: Results) -> str:
             str(row["num_sets"]),
             percent(row["icl"].get("raw")),
             percent(row["icl"].get("calibrated")),
-            *(write(row) or "-" for write in MEASUREMENTS.values()),
         ]
         for row in results["rows"]
         if row["icl"]
     ]
-    return markdown(["method", "per class", "sets", "raw", "batch-calibrated", *MEASUREMENTS], rows)
+    return markdown(["method", "per class", "sets", "raw", "batch-calibrated"], rows)
 
 
 def numbers_of(results: Results) -> list[int]:
@@ -224,6 +226,23 @@ def transfer(results: Results) -> str:
     )
 
 
+def costs(results: Results, dpc: str) -> str:
+    """Seconds, memory and operations behind the results in context with `dpc` rows per class, and of zero-shot."""
+    columns: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
+        "training, s": lambda cost: _formatted(cost["train_seconds"], lambda number: f"{number:,.0f}"),
+        "sets, s": lambda cost: _formatted(cost["generate_seconds"], lambda number: f"{number:,.0f}"),
+        "in context, s": lambda cost: _formatted(cost["evaluate_seconds"], lambda number: f"{number:,.0f}"),
+        "peak memory, GB": lambda cost: _formatted(cost["peak_memory_mb"], lambda number: f"{number / 1000:.1f}"),
+        "10^12 operations": lambda cost: _formatted(cost["flops"], lambda number: f"{number / 1e12:,.1f}"),
+    }
+    rows = [
+        [title_of(row["method"]), *(write(row["cost"]) or "-" for write in columns.values())]
+        for row in results["rows"]
+        if row["icl"] and str(row["dpc"]) in ("0", dpc)
+    ]
+    return markdown([f"with {dpc} per class", *columns], rows)
+
+
 def ranks(results: Results) -> str:
     """Mean ranks of the methods among those with as many rows per class, the best batch-calibrated one first."""
     raw = {entry["method"]: entry for entry in results["ranks"]["raw"]}
@@ -280,6 +299,7 @@ KINDS: dict[str, tuple[Callable[..., str], int]] = {
     "pairs": (pairs, 2),
     "learners": (learners, 0),
     "transfer": (transfer, 0),
+    "costs": (costs, 1),
     "ranks": (ranks, 0),
     "sizes": (sizes, 0),
     "tasks": (tasks, 2),

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import UserError, closest
+from ..evaluation.arguments import RETRIEVED
 from ..provenance import METADATA_FILE, read_json
-from .flops import non_embedding_parameters, stage_flops
+from .flops import TextTokens, non_embedding_parameters, stage_flops
 from .plan import Cell
 from .runner import DONE, CellState, StudyDirectory
 
@@ -62,13 +63,14 @@ def cost_of(
     evaluations: Sequence[Cell],
     directory: StudyDirectory,
     states: Mapping[str, CellState],
-    text_tokens: float | None,
+    tokens: TextTokens | None,
 ) -> dict[str, float | None]:
     """
     What led to the evaluations of a method, each a mean over its training seeds: `train_seconds` (the generator),
     `generate_seconds` (all its sets, with those that were not kept), `evaluate_seconds`; the greatest
-    `peak_memory_mb`; and `flops` of training, sampling, choosing by likelihood and evaluating, as [`stage_flops`]
-    estimates them (`None` where a part is not known: a model whose size is not, texts whose tokens were not measured).
+    `peak_memory_mb` of a process (without a GPU's); and `flops` of training, sampling, choosing by likelihood and
+    evaluating, as [`stage_flops`] estimates them: without what a learner computes for `select`, and `None` where a
+    part is not known (a model whose size is not; `tokens`, where no set has been measured).
     """
     by_name = {cell.name: cell for cell in directory.cells}
     parts: dict[str, float] = {}
@@ -81,7 +83,7 @@ def cost_of(
             parts[kind] = parts.get(kind, 0.0) + (state.seconds or 0.0)
             if state.peak_memory_mb is not None:
                 memory.append(state.peak_memory_mb)
-            flops.append(_flops_of(needed, directory, text_tokens) if text_tokens else None)
+            flops.append(_flops_of(needed, directory, tokens) if tokens else None)
     number = max(1, len(evaluations))
     seconds = {f"{kind}_seconds": parts[kind] / number if kind in parts else None for kind in _KINDS}
     total = sum(flops) / number if flops and None not in flops else None
@@ -99,16 +101,19 @@ def _chain(cell: Cell, by_name: Mapping[str, Cell]) -> list[Cell]:
     return list(found.values())
 
 
-def _flops_of(cell: Cell, directory: StudyDirectory, text_tokens: float) -> float | None:
-    """Estimate for a finished cell; 0 for `select`, which costs little beside the others; `None` if not known."""
+def _flops_of(cell: Cell, directory: StudyDirectory, tokens: TextTokens) -> float | None:
+    """Estimate for a finished cell; 0 for `select`, which needs neither generator nor in-context model."""
     if cell.stage == "select":
         return 0.0
     output = directory.output(cell.name)
     record = read_json(output / METADATA_FILE)
     arguments = record.get("arguments", {})
-    generator = arguments.get("generator")
-    if "generator" in cell.inputs:  # the study may have moved
+    if cell.stage in ("pretrain", "distill"):  # it is of the size of what it was made from, which may be elsewhere
+        generator = output
+    elif "generator" in cell.inputs:  # the study may have moved
         generator = directory.output(cell.inputs["generator"])
+    else:
+        generator = arguments.get("generator")
     facts: dict[str, float | None] = {
         "generator": non_embedding_parameters(generator and str(generator)),
         "learner": non_embedding_parameters(arguments.get("learner"), classifier=True),
@@ -119,9 +124,12 @@ def _flops_of(cell: Cell, directory: StudyDirectory, text_tokens: float) -> floa
     num_labels = 0
     if cell.stage == "evaluate-icl":
         runs = read_json(output / "results.json")["runs"]
-        facts |= {"prefix_tokens": sum(run["prefix_tokens"] for run in runs)}
+        # Retrieved rows are another prefix for each query, of which the mean is there.
+        own = cell.options.get("demonstrations") in RETRIEVED
+        prefixes = [run["num_queries"] if own else 1 for run in runs]
+        facts |= {"prefix_tokens": sum(n * run["prefix_tokens"] for n, run in zip(prefixes, runs, strict=True))}
         facts |= {"queries": sum(run["num_queries"] for run in runs)}
     elif cell.stage == "distill":
         num_labels = len(read_json(output / "generator_format.json")["label_names"])
     known = {name: value for name, value in facts.items() if value is not None}
-    return stage_flops(cell.stage, arguments, num_labels, text_tokens, known)
+    return stage_flops(cell.stage, arguments, num_labels, tokens, known)

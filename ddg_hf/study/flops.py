@@ -3,24 +3,33 @@
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
+
+from ..models.tiny import TINY_LEARNERS, tiny_classifier
 
 FORWARD, TRAINING = 2, 6
 """Operations per parameter and token of a forward pass, and of one with its backward pass (Kaplan et al., 2020)."""
 
 
+class TextTokens(NamedTuple):
+    """Mean tokens of a text: of real rows, which queries are taken to be alike, and of those of a generator."""
+
+    real: float
+    generated: float
+
+
 def stage_flops(
-    stage: str, arguments: Mapping[str, Any], num_labels: int, text_tokens: float, facts: Mapping[str, float]
+    stage: str, arguments: Mapping[str, Any], num_labels: int, tokens: TextTokens, facts: Mapping[str, float]
 ) -> float | None:
     """
-    Estimates the operations of one command: parameters x tokens, without attention over long contexts and without the
-    embedding and output layers.
+    Estimates the operations of one command: parameters x tokens, without attention over long contexts, without the
+    embedding and output layers, and of a query without its label words.
 
     Args:
         stage: The command.
         arguments: Its arguments, as `metadata.json` has them.
         num_labels: Number of classes.
-        text_tokens: Mean tokens of a text.
+        tokens: Mean tokens of texts.
         facts: Non-embedding parameters of the `generator`, `learner` and `model`; of an in-context evaluation also
             `prefix_tokens` (of all prompts together) and `queries` (of all sets together); of generation the
             `sampled` texts.
@@ -31,17 +40,16 @@ def stage_flops(
     try:
         if stage == "pretrain":
             rows = arguments["max_steps"] * _batch(arguments)
-            return TRAINING * facts["generator"] * rows * text_tokens
+            return TRAINING * facts["generator"] * rows * tokens.real
         if stage == "distill":
-            return arguments["max_steps"] * _distillation_step(arguments, num_labels, text_tokens, facts)
+            return arguments["max_steps"] * _distillation_step(arguments, num_labels, tokens, facts)
         if stage == "generate":
             # Sampled token by token, then read once for the loss.
-            return 2 * FORWARD * facts["generator"] * facts["sampled"] * text_tokens
+            return 2 * FORWARD * facts["generator"] * facts["sampled"] * tokens.generated
         if stage == "rerank":  # without its prefixes, one for each set
-            return FORWARD * facts["model"] * facts["queries"] * text_tokens
+            return FORWARD * facts["model"] * facts["queries"] * tokens.real
         if stage == "evaluate-icl":
-            tokens = facts["prefix_tokens"] + facts["queries"] * text_tokens
-            return FORWARD * facts["model"] * tokens
+            return FORWARD * facts["model"] * (facts["prefix_tokens"] + facts["queries"] * tokens.real)
         return None
     except (KeyError, TypeError):
         return None
@@ -52,7 +60,7 @@ def _batch(arguments: Mapping[str, Any]) -> int:
 
 
 def _distillation_step(
-    arguments: Mapping[str, Any], num_labels: int, text_tokens: float, facts: Mapping[str, float]
+    arguments: Mapping[str, Any], num_labels: int, tokens: TextTokens, facts: Mapping[str, float]
 ) -> float:
     """One update of the generator, with its share of the sampled pool and of the learner's training."""
     labels = arguments.get("labels_per_step") or num_labels
@@ -62,8 +70,9 @@ def _distillation_step(
     generator = facts["generator"] * (TRAINING * synthetic + FORWARD * pool)
     real = labels * arguments["real_per_class"] * arguments["teacher_accumulation"]
     trained = 0 if arguments.get("num_trajectories") else arguments["learner_steps"] * arguments["learner_batch_size"]
-    learner = facts["learner"] * (TRAINING * trained + FORWARD * (synthetic + real))
-    return text_tokens * (generator + learner)
+    learner = facts["learner"] * FORWARD * synthetic
+    read = facts["learner"] * (TRAINING * trained + FORWARD * real)
+    return tokens.generated * (generator + learner) + tokens.real * read
 
 
 @functools.lru_cache
@@ -80,6 +89,8 @@ def non_embedding_parameters(name: str | None, classifier: bool = False) -> int 
 
     if name is None:
         return None
+    if classifier and name in TINY_LEARNERS:
+        return tiny_classifier([("a",)], 2, name)[0].num_parameters(exclude_embeddings=True)
     try:
         # What has been run is on this machine.
         config = AutoConfig.from_pretrained(name, local_files_only=True)

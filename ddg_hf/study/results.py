@@ -18,6 +18,7 @@ from ..provenance import METADATA_FILE, read_json
 from .comparisons import Side, compare_sides, rank_table, sizes_needed
 from .config import StudyArguments
 from .costs import cost_of
+from .flops import TextTokens
 from .methods import Method
 from .plan import Cell
 from .runner import DONE, CellState, StudyDirectory
@@ -97,6 +98,7 @@ class StudyResults:
 
     def _measured(self) -> list[_Measured]:
         found = []
+        real = self._real_tokens()
         for method in self.args.chosen:
             evaluations = {
                 kind: [(cell, load_evaluation(str(self.directory.output(cell.name)), kind)) for cell in cells]
@@ -104,10 +106,9 @@ class StudyResults:
                 if (cells := [c for c in self._cells(method, "evaluate-icl") if self._has(c, kind)])
             }
             learners = self._learners(method)
-            measures = [
-                (cell, read_json(self.directory.output(cell.name) / "measures.json"))
-                for cell in self._cells(method, "measure")
-            ]
+            measures = self._measures_of(method)
+            written = _mean_tokens(measures) if method.kind == "generated" else None
+            tokens = None if real is None else TextTokens(real, written or real)
             for dpc in [0] if method.kind == "none" else self.args.dpc:
                 in_context = {kind: _side(parts, dpc) for kind, parts in evaluations.items()}
                 trained = {name: _side(parts, dpc) for name, parts in learners.items()}
@@ -120,11 +121,25 @@ class StudyResults:
                         {kind: side for kind, side in in_context.items() if side is not None},
                         {name: side for name, side in trained.items() if side is not None},
                         mine,
-                        cost_of(icl_cells, self.directory, self.states, _text_tokens(mine.values())),
+                        cost_of(icl_cells, self.directory, self.states, tokens),
                         len({cell.seed for cell in icl_cells}),
                     )
                 )
         return found
+
+    def _measures_of(self, method: Method) -> list[tuple[Cell, dict[str, Any]]]:
+        return [
+            (cell, read_json(self.directory.output(cell.name) / "measures.json"))
+            for cell in self._cells(method, "measure")
+        ]
+
+    def _real_tokens(self) -> float | None:
+        """Mean tokens of training rows, by sets that were measured: of balanced random rows if there are any."""
+        real = [method for method in self.args.chosen if method.kind == "real"]
+        for methods in ([method for method in real if method.name == "balanced"], real):
+            if (mean := _mean_tokens([one for method in methods for one in self._measures_of(method)])) is not None:
+                return mean
+        return None
 
     def _has(self, cell: Cell, kind: str) -> bool:
         """Whether an evaluation has predictions of a kind; not all ways of scoring have all kinds."""
@@ -232,9 +247,9 @@ def _groups(measured: Sequence[_Measured], kind: str) -> list[tuple[dict[str, li
     return found
 
 
-def _text_tokens(measures: Iterable[dict[str, Any]]) -> float | None:
-    """Mean tokens of a demonstration, if that was measured."""
-    values = [value for one in measures for value in one["tokens_per_demonstration"]]
+def _mean_tokens(measures: Iterable[tuple[Cell, dict[str, Any]]]) -> float | None:
+    """Mean tokens of the demonstrations of all sets that were measured, if any were."""
+    values = [n for _, one in measures for entry in one["configs"] for n in entry["tokens_per_demonstration"]]
     return float(np.mean(values)) if values else None
 
 

@@ -91,6 +91,20 @@ def test_a_repeated_training_row_is_kept_as_its_number(study, tmp_path):
 def test_mistakes(study, tmp_path):
     _, run = study
     wrong = archive("save", tmp_path, tmp_path / "a.tar.gz")
-    assert wrong.returncode == 1 and "not the output directory of a study" in wrong.stderr
+    assert wrong.returncode == 2 and "not the output directory of a study" in wrong.stderr
     assert archive("save", run, tmp_path / "a.tar.gz").returncode == 0
     assert "not empty" in archive("restore", tmp_path / "a.tar.gz", run).stderr
+
+
+def test_nothing_is_left_of_an_archive_whose_data_cannot_be_loaded(study, tmp_path):
+    _, run = study
+    assert archive("save", run, tmp_path / "a.tar.gz").returncode == 0
+    with tarfile.open(tmp_path / "a.tar.gz") as tar:
+        tar.extractall(tmp_path / "unpacked", filter="data")
+    plan = tmp_path / "unpacked" / "study.json"
+    plan.write_text(plan.read_text(encoding="utf-8").replace('"task": "toy"', '"task": "sst2"'), encoding="utf-8")
+    with tarfile.open(tmp_path / "b.tar.gz", "w:gz") as tar:
+        tar.add(tmp_path / "unpacked", ".")
+    failed = archive("restore", tmp_path / "b.tar.gz", tmp_path / "new", "--data_dir", str(tmp_path))
+    assert failed.returncode == 2 and "Traceback" not in failed.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"a.tar.gz", "b.tar.gz", "unpacked"}

@@ -3,15 +3,16 @@
 
 import pytest
 
-from ddg_hf.study.flops import non_embedding_parameters, stage_flops
+from ddg_hf.study.flops import TextTokens, non_embedding_parameters, stage_flops
 from tests import tiny_models
 
 FACTS = {"generator": 10, "learner": 3, "model": 7}
+TOKENS = TextTokens(real=20.0, generated=15.0)
 
 
 def test_pretraining():
     arguments = {"max_steps": 5, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
-    assert stage_flops("pretrain", arguments, 2, 20.0, FACTS) == 6 * 10 * (5 * 4 * 2) * 20
+    assert stage_flops("pretrain", arguments, 2, TOKENS, FACTS) == 6 * 10 * (5 * 4 * 2) * 20
 
 
 def test_distillation():
@@ -28,23 +29,25 @@ def test_distillation():
         "learner_steps": 2,
         "learner_batch_size": 16,
     }
-    generator = 10 * (6 * 2 * 4 + 2 * 2 * 12 / 6)
-    learner = 3 * (6 * 2 * 16 + 2 * (2 * 4 + 2 * 8))
-    assert stage_flops("distill", arguments, 2, 20.0, FACTS) == pytest.approx(5 * 20 * (generator + learner))
-    stored = stage_flops("distill", arguments | {"num_trajectories": 4}, 2, 20.0, FACTS)
-    assert stored == pytest.approx(5 * 20 * (generator + learner - 3 * 6 * 2 * 16))
+    generated = 10 * (6 * 2 * 4 + 2 * 2 * 12 / 6) + 3 * 2 * 2 * 4
+    trained, read = 3 * 6 * 2 * 16, 3 * 2 * 2 * 8
+    assert stage_flops("distill", arguments, 2, TOKENS, FACTS) == pytest.approx(
+        5 * (15 * generated + 20 * (trained + read))
+    )
+    stored = stage_flops("distill", arguments | {"num_trajectories": 4}, 2, TOKENS, FACTS)
+    assert stored == pytest.approx(5 * (15 * generated + 20 * read))
 
 
 def test_sampling_and_evaluation():
-    assert stage_flops("generate", {}, 2, 20.0, FACTS | {"sampled": 9}) == 4 * 10 * 9 * 20
+    assert stage_flops("generate", {}, 2, TOKENS, FACTS | {"sampled": 9}) == 4 * 10 * 9 * 15
     facts = FACTS | {"prefix_tokens": 300, "queries": 50}
-    assert stage_flops("evaluate-icl", {}, 2, 20.0, facts) == 2 * 7 * (300 + 50 * 20)
+    assert stage_flops("evaluate-icl", {}, 2, TOKENS, facts) == 2 * 7 * (300 + 50 * 20)
 
 
 def test_what_is_not_known_is_not_guessed():
-    assert stage_flops("generate", {}, 2, 20.0, {"sampled": 9}) is None
-    assert stage_flops("pretrain", {}, 2, 20.0, FACTS) is None
-    assert stage_flops("select", {}, 2, 20.0, FACTS) is None
+    assert stage_flops("generate", {}, 2, TOKENS, {"sampled": 9}) is None
+    assert stage_flops("pretrain", {}, 2, TOKENS, FACTS) is None
+    assert stage_flops("select", {}, 2, TOKENS, FACTS) is None
     assert non_embedding_parameters("no/such-model-here") is None and non_embedding_parameters(None) is None
 
 

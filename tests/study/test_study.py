@@ -81,6 +81,16 @@ def test_costs_belong_to_their_method(study):
     assert reranked["generate_seconds"] > balanced["generate_seconds"] > 0
 
 
+def test_operations_are_estimated_for_every_method(study):
+    rows = {(row["method"], row["dpc"]): row["cost"]["flops"] for row in read(study / "results.json")["rows"]}
+    assert all(rows.values())
+    for method in ("random", "balanced", "lm_only", "ddg", "topk"):
+        assert rows["zero_shot", 0] < rows[method, 1] < rows[method, 2]
+    # What was trained is the same for all numbers of rows, so two rows more cost what their tokens do.
+    assert rows["lm_only", 2] - rows["lm_only", 1] < rows["lm_only", 1] / 2
+    assert rows["ddg", 1] > rows["lm_only", 1] > rows["balanced", 1]
+
+
 def test_all_pairs_are_compared(study):
     results = read(study / "results.json")
     raw = [row for row in results["comparisons"] if row["measure"] == "raw" and row["dpc"] == 2]

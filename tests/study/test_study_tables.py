@@ -65,7 +65,7 @@ def test_a_table_replaces_what_was_there_and_nothing_else(tmp_path):
     once = page_of(tmp_path, "accuracy", "less balanced raw")
     assert "old" not in once and once.count("before\n") == once.count("after\n") == 2
     assert written(once, tmp_path) == once
-    assert "| balanced random | 5 | 30 | 90.0 [85.0, 95.1] | - | - | 50 | 100 | - | - |" in once
+    assert "| balanced random | 5 | 30 | 90.0 [85.0, 95.1] | - |" in once
     assert "chosen by likelihood" not in once  # it has no result in context
 
 
@@ -90,7 +90,7 @@ def test_a_grid_has_a_column_for_each_number(tmp_path):
     page = written("<!-- table: two grid raw -->\n<!-- end --><!-- table: two measured -->\n<!-- end -->", tmp_path)
     assert "| zero-shot | 1 | 50.0 [40.0, 60.0] | 50.0 [40.0, 60.0] |" in page
     assert "| with 1, 5 per class |" in page
-    assert "| DDG | 0.876 / 0.876 | 50 / 50 | 100 / 100 | - / - | 20 / 20 |" in page
+    assert "| DDG | 0.876 / 0.876 | 50 / 50 | 100 / 100 | - / - | 20 / 20 | - / - | - / - |" in page
     with pytest.raises(UserError, match="raw or calibrated"):
         page_of(tmp_path, "grid learner:tiny")
 
@@ -104,7 +104,22 @@ def test_what_is_not_measured_yet_has_no_value(tmp_path):
     ]
     (tmp_path / "part.json").write_text(json.dumps({"rows": rows}))
     page = written("<!-- table: part measured -->\n<!-- end -->", tmp_path)
-    assert "| DDG | 0.876 / - | - / - | - / - | - / - | - / - |" in page and "balanced" not in page
+    assert "| DDG | 0.876 / - | - / - | - / - | - / - | - / - | - / - | - / - |" in page and "balanced" not in page
+
+
+def test_costs_are_those_of_one_number_of_rows(tmp_path):
+    cost = {
+        "train_seconds": 1000.4,
+        "generate_seconds": 20,
+        "evaluate_seconds": 3,
+        "peak_memory_mb": 4160,
+        "flops": None,
+    }
+    row = {"icl": {"raw": side(0.9, 0.8, 1)}, "cost": cost}
+    rows = [row | {"method": "zero_shot", "dpc": 0}, *(row | {"method": "ddg", "dpc": dpc} for dpc in (1, 5))]
+    (tmp_path / "dear.json").write_text(json.dumps({"rows": rows}))
+    page = written("<!-- table: dear costs 5 -->\n<!-- end -->", tmp_path)
+    assert page.count("| 1,000 | 20 | 3 | 4.2 | - |") == 2 and "| with 5 per class | training, s |" in page
 
 
 def test_ranks_have_the_best_calibrated_method_first(tmp_path):
