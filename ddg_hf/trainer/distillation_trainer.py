@@ -351,13 +351,15 @@ class DistillationTrainer(GeneratorTrainer):
         return {"held_out_nll": nll.mean().item()}
 
     def measure_generator(self) -> dict[str, float]:
-        """Adds the gradient cosine of fresh samples at fixed learner snapshots, and what generated sets are worth."""
+        """What the base class measures, and the validation; keys without prefix."""
         metrics = super().measure_generator()
-        if self.args.probe_samples:
-            metrics["gradient_cosine"] = self.measure_gradient_cosine(self.args.probe_samples)
         if self.validator is not None:
             metrics |= self.validator(self.generator, self.processes)
         return metrics
+
+    def measure_texts(self, targets: dict[int, list[list[int]]]) -> dict[str, float]:
+        """What the base class measures, and the gradient cosine of the same texts; keys without prefix."""
+        return super().measure_texts(targets) | {"gradient_cosine": self._gradient_cosine(targets)}
 
     def measure_gradient_cosine(self, num_per_label: int, *seed_parts: int | str) -> float:
         """
@@ -372,7 +374,9 @@ class DistillationTrainer(GeneratorTrainer):
         Returns:
             `float`: `nan` if all samples of a label are malformed.
         """
-        targets = self.sample_targets(num_per_label, self.args.seed, "cosine", *seed_parts)
+        return self._gradient_cosine(self.sample_targets(num_per_label, self.args.seed, "cosine", *seed_parts))
+
+    def _gradient_cosine(self, targets: dict[int, list[list[int]]]) -> float:
         decode = self.generator.format.decode
         rows = [[row for t in targets[y] if (row := decode(t)) is not None] for y in range(self.num_labels)]
         return self.snapshots.gradient_cosine(rows) if all(rows) else float("nan")

@@ -194,14 +194,18 @@ class GeneratorTrainer(PublishingTrainer):
             if samples:
                 metrics["nll"] = self.generator.nll(samples, self.args.tokens_per_micro_batch).mean().item()
         if self.args.probe_samples:
-            targets = self.sample_targets(self.args.probe_samples, self.args.seed, "probe")
-            decoded = [(self.generator.format.decode(t), y) for y, rows in targets.items() for t in rows]
-            good = [(text, y) for text, y in decoded if text is not None]
-            metrics["malformed_rate"] = 1 - len(good) / len(decoded)
-            if self.probe is not None and good:
-                metrics["label_consistency"] = self.probe.accuracy([t for t, _ in good], [y for _, y in good])
+            metrics |= self.measure_texts(self.sample_targets(self.args.probe_samples, self.args.seed, "probe"))
         if self.probe is not None and self.eval_rows:
             metrics["probe_accuracy_on_real_rows"] = self.probe.accuracy(self.eval_rows, self.eval_labels)
+        return metrics
+
+    def measure_texts(self, targets: dict[int, list[list[int]]]) -> dict[str, float]:
+        """Malformed rate and label consistency of sampled targets of each label; keys without prefix."""
+        decoded = [(self.generator.format.decode(t), y) for y, rows in targets.items() for t in rows]
+        good = [(text, y) for text, y in decoded if text is not None]
+        metrics = {"malformed_rate": 1 - len(good) / len(decoded)}
+        if self.probe is not None and good:
+            metrics["label_consistency"] = self.probe.accuracy([t for t, _ in good], [y for _, y in good])
         return metrics
 
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
