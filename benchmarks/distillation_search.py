@@ -1,16 +1,20 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """
-Which settings of the distillation are best? One pretrained generator, several distillations, validation rows.
+Which settings of distillation, sampling and pretraining are best? Several of each, on validation rows.
 
     python benchmarks/distillation_search.py --study runs/sst2/study_cpu --config recipes/sst2/study_cpu.yaml \\
         --output_dir runs/sst2/distillation_search --data_dir data --generator "$(ddg-hf models --path gemma)" \\
         --model "$(ddg-hf models --path gemma)" --learner "$(ddg-hf models --path minilm)" \\
         --settings '{"lm_only": null, "6e-5": {"distill": {"learning_rate": 6e-5}}}'
 
-`--settings` has the changes to the options of the commands, by the name of the setting; those of `null` are not
-distilled. Every setting is a small study of its own (five sets of 5 and 10 rows per class, 200 validation queries)
-which takes the pretrained generator of `--study`; what is done is not done again. More options are those of
-`ddg-hf study`. Prints one JSON object.
+`--settings` has the changes to the options of the commands, by the name of the setting; `null` in their place, or in
+that of the options of `distill`, is a generator that is not distilled:
+
+    --settings '{"cold": {"distill": null, "generate": {"sampling_temperature": 0.7}}}'
+
+Every setting is a small study of its own (five sets of 5 and 10 rows per class, 200 validation queries). It takes the
+pretrained generator of `--study`, unless it changes `pretrain`; what is done is not done again. More options are those
+of `ddg-hf study`. Prints one JSON object.
 """
 
 import argparse
@@ -39,12 +43,17 @@ SMALL = {
 
 
 def prepare(study: Path, base: dict, changes: dict | None, directory: Path) -> Path:
-    """Writes the configuration of one setting, and lends it the pretrained generator. Returns the configuration."""
-    config = base | SMALL | {"methods": ["lm_only" if changes is None else "ddg"], "output_dir": str(directory)}
+    """
+    Writes the configuration of one setting, and lends it the pretrained generator if that is the one it needs. Returns
+    the configuration.
+    """
+    changes = {"distill": None} if changes is None else changes
+    method = "lm_only" if changes.get("distill", {}) is None else "ddg"
+    config = base | SMALL | {"methods": [method], "output_dir": str(directory)}
     config["options"] = {stage: dict(options) for stage, options in base["options"].items()}
-    for stage, options in (changes or {}).items():
-        config["options"].setdefault(stage, {}).update(options)
-    if not directory.exists():
+    for stage, options in changes.items():
+        config["options"].setdefault(stage, {}).update(options or {})
+    if not directory.exists() and "pretrain" not in changes:
         record = Path("state", f"{PRETRAINED}.json")
         cell = directory / "cells" / PRETRAINED
         for path in (cell, directory / record):

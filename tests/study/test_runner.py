@@ -3,18 +3,22 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
 from ddg_hf.cli import main
 from tests.study.test_study import small
 
-METHODS = ["zero_shot", "balanced", "lm_only"]
+METHODS = ["zero_shot", "balanced", "lm_only", "ddg", "balanced+likelihood"]
+STAGES = ["sets", "pretrain", "distill", "candidates", "measure", "icl", "learner"]
+"""Directories of the logs, in the order of the plan."""
 
 
 def command(config, out):
@@ -28,7 +32,7 @@ def results_of(out):
     return results
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=600):
     end = time.time() + seconds
     while not condition():
         assert time.time() < end, "waited in vain"
@@ -42,17 +46,36 @@ def whole(tmp_path_factory, model_dir):
     return path / "run"
 
 
+def start(config, out, **more):
+    return subprocess.Popen(command(config, out), start_new_session=True, **more)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["pretrain", "icl"])
-def test_killed_and_started_again_gives_the_same(tmp_path, model_dir, whole, stage):
-    out = tmp_path / "run"
+def test_killed_at_every_stage_it_ends_with_the_same(tmp_path, model_dir, whole):
+    out, rng, killed = tmp_path / "run", random.Random(0), []
     config = small(tmp_path, model_dir, methods=METHODS)
-    process = subprocess.Popen(command(config, out), stdout=subprocess.DEVNULL, start_new_session=True)
-    wait_for(lambda: any((out / "logs" / stage).rglob("*.txt")))
-    os.kill(process.pid, signal.SIGKILL)  # the study alone: what it has started must end by itself
-    process.wait()
-    assert main(command(config, out)[3:]) == 0
+    for stage in STAGES:
+        process = start(config, out, stdout=subprocess.DEVNULL)
+        wait_for(lambda stage=stage: any((out / "logs" / stage).rglob("*.txt")))
+        time.sleep(rng.uniform(0, 1.5))
+        killed += psutil.Process(process.pid).children(recursive=True)
+        os.kill(process.pid, signal.SIGKILL)  # the study alone: what it has started must end by itself
+        process.wait()
+    wait_for(lambda: not any(child.is_running() for child in killed))
+    assert killed and main(command(config, out)[3:]) == 0
     assert results_of(out) == results_of(whole)
+
+
+@pytest.mark.slow
+def test_asked_to_end_it_writes_the_results_of_what_is_done(tmp_path, model_dir):
+    out = tmp_path / "run"
+    process = start(small(tmp_path, model_dir, methods=METHODS), out, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: any((out / "logs" / "icl").rglob("*.txt")))
+    process.send_signal(signal.SIGTERM)
+    printed = process.communicate(timeout=120)[1]
+    assert process.returncode == 130 and "Traceback" not in printed
+    results = json.loads((out / "results.json").read_text())
+    assert "learner/tiny/ddg/seed_0" in results["missing"] and "measure/balanced" not in results["missing"]
 
 
 @pytest.mark.slow

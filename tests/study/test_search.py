@@ -12,7 +12,12 @@ from ddg_hf.cli import main
 from tests.study.conftest import OPTIONS, write_config
 
 ROOT = Path(__file__).parents[2]
-SETTINGS = {"faster": {"distill": {"learning_rate": 1e-2}}, "lm_only": None}
+SETTINGS = {
+    "faster": {"distill": {"learning_rate": 1e-2}},
+    "lm_only": None,
+    "cold": {"distill": None, "generate": {"sampling_temperature": 0.5}},
+    "longer": {"distill": None, "pretrain": {"max_steps": 35}},
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +38,12 @@ def search(tmp_path_factory, model_dir):
 
 def test_every_setting_is_measured(search):
     _, _, found = search
-    assert list(found) == ["faster", "lm_only"]
+    assert list(found) == list(SETTINGS)
     for entry in found.values():
         assert [row["dpc"] for row in entry["sets"]] == [1, 2] and entry["sets"][0]["num_sets"] == 2
         assert 0 <= entry["sets"][0]["calibrated"]["mean"] <= 1 and entry["sets"][0]["gradient_cosine"]["mean"]
-    assert found["lm_only"]["distillation"] is None
+    assert all(found[name]["distillation"] is None for name in ("lm_only", "cold", "longer"))
+    assert found["cold"]["sets"] != found["lm_only"]["sets"] != found["longer"]["sets"]
     first, last = (found["faster"]["distillation"][when] for when in ("first", "last"))
     assert (first["step"], last["step"]) == (0, 2) and first["eval_nll"] != last["eval_nll"]
 
@@ -46,7 +52,8 @@ def test_the_pretrained_generator_is_that_of_the_study(search):
     path, _, _ = search
     records = [path / name / "state" / "pretrain" / "seed_0.json" for name in ("study", "search/faster")]
     assert records[0].read_text() == records[1].read_text()
-    assert not (path / "search" / "faster" / "logs" / "pretrain").exists()
+    trained = {name for name in SETTINGS if (path / "search" / name / "logs" / "pretrain").exists()}
+    assert trained == {"longer"}
 
 
 def test_a_study_without_a_generator_is_named(search, tmp_path):
