@@ -5,8 +5,6 @@ import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..models.tiny import TINY_LEARNERS, tiny_classifier
-
 FORWARD, TRAINING = 2, 6
 """Operations per parameter and token of a forward pass, and of one with its backward pass (Kaplan et al., 2020)."""
 
@@ -86,6 +84,8 @@ def non_embedding_parameters(name: str | None, classifier: bool = False) -> int 
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    from ..models.tiny import TINY_LEARNERS, tiny_classifier
 
     if name is None:
         return None
