@@ -128,6 +128,8 @@ def main(pretrained: str, output: Path) -> None:
 
     arguments = {"optim": "sgd", "learning_rate": 0.3, "max_steps": 4, "inner_steps": 2, "tokens_per_micro_batch": 14}
     arguments |= {"normalize_temperature": 0.5, "probe_samples": 70, "eval_snapshots": 1}
+    # An odd number of rows, so that processes have different numbers of micro-batches here too
+    arguments |= {"lm_lambda": 0.2, "lm_batch_size": 3}
     trainer = make_distillation_trainer(pretrained, output / "distill", **(COMMON | arguments | as_accelerators()))
     shard_everything(trainer)
     Witness(trainer, output / "distill")
