@@ -3,8 +3,10 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
+from ..data.samplers import stable_seed
 from ..models.row_gradients import RowGradients
 from .trajectory import LearnerTrajectory
 
@@ -22,6 +24,7 @@ class EvaluationSnapshots:
         self.trajectory, self.number = trajectory, number
         self._states: list[dict[str, dict[str, torch.Tensor]]] = []
         self._teachers: list[list[torch.Tensor] | None] = []
+        self._real: dict[tuple[int, ...], float] = {}
 
     def _take(self, num_labels: int) -> None:
         trajectory = self.trajectory
@@ -63,3 +66,27 @@ class EvaluationSnapshots:
                     gradient = source.gradient(local, weights)
                     cosines.append(torch.cosine_similarity(gradient, teacher, dim=0).item())
         return sum(cosines) / len(cosines)
+
+    def real_gradient_cosine(
+        self, rows: Sequence[tuple[str, ...]], labels: Sequence[int], numbers: Sequence[int]
+    ) -> float:
+        """
+        [`gradient_cosine`] of real rows, drawn at random: what a generator that writes like them would reach.
+
+        Args:
+            rows, labels: the training rows and their label ids.
+            numbers: how many rows of each label; all of them where there are fewer.
+
+        Returns:
+            `float`: the same at every call, and computed once.
+        """
+        key = tuple(numbers)
+        if key not in self._real:
+            labels_N = np.asarray(labels)
+            chosen = []
+            for label, number in enumerate(numbers):
+                rng = np.random.default_rng(stable_seed(self.trajectory.seed, "cosine", "real", label))
+                order = rng.permutation(np.flatnonzero(labels_N == label))
+                chosen.append([rows[i] for i in order[:number]])
+            self._real[key] = self.gradient_cosine(chosen)
+        return self._real[key]

@@ -3,6 +3,7 @@
 
 import json
 import math
+from collections import Counter
 
 import pytest
 import torch
@@ -113,6 +114,23 @@ def test_evaluation_in_between_changes_nothing(trained):
     assert [x["loss"] for x in logged(evaluated)] == [x["loss"] for x in logged(plain)]
     cosines = [x["eval_gradient_cosine"] for x in evaluated.state.log_history if "eval_gradient_cosine" in x]
     assert len(cosines) == 2 and all(-1 <= c <= 1 for c in cosines) and cosines[0] != cosines[1]
+    real = [x["eval_real_gradient_cosine"] for x in evaluated.state.log_history if "eval_gradient_cosine" in x]
+    assert len(real) == 2 and real[0] == real[1], "it does not depend on the generator"
+
+
+def test_cosine_of_real_rows(pretrained, tmp_path):
+    """Of all rows it is that of the rows; of fewer, that of as many, each of its label; and it is computed once."""
+    trainer = make_distillation_trainer(pretrained, tmp_path)
+    snapshots, rows, labels = trainer.snapshots, trainer.train_rows, trainer.train_labels
+    by_label = [[row for row, label in zip(rows, labels, strict=True) if label == y] for y in (0, 1)]
+    whole = snapshots.real_gradient_cosine(rows, labels, [100, 100])
+    assert whole == pytest.approx(snapshots.gradient_cosine(by_label), rel=1e-5)
+    asked, measure = [], snapshots.gradient_cosine
+    snapshots.gradient_cosine = lambda chosen: asked.append(chosen) or measure(chosen)
+    few = snapshots.real_gradient_cosine(rows, labels, [5, 3])
+    assert [len(texts) for texts in asked[0]] == [5, 3] and few < whole
+    assert all(Counter(texts) <= Counter(members) for texts, members in zip(asked[0], by_label, strict=True))
+    assert snapshots.real_gradient_cosine(rows, labels, [5, 3]) == few and len(asked) == 1
 
 
 def test_measured_cosine_is_comparable_between_calls(trained):
