@@ -72,9 +72,8 @@ class Card:
 
     def __str__(self) -> str:
         record = {"generated": dict(self.generated), "base": dict(self.base), "target": self.target}
-        header = yaml.dump(
-            self.header, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=float("inf")
-        ).strip()
+        header = yaml.dump(self.header, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=float("inf"))
+        header = header.strip("\n")  # no more: a key may be a space of another kind
         shown = json.dumps(record, sort_keys=True).replace("--", "-\\u002d")  # would end the comment
         return f"---\n{header}\n---\n\n{self.body.strip()}\n\n<!-- ddg_hf: record {shown} -->\n"
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ddg_hf.cards.card import Card, merge_cards, new_card, read_card
@@ -166,6 +166,7 @@ HEADERS = st.dictionaries(
 
 
 @given(HEADERS, st.text(st.characters(exclude_categories=("Cs",)), max_size=40))
+@example({"\xa0": ""}, "")
 def test_any_header_and_text_come_back(header, text):
     written = str(new_card(header, text))
     found = read_card(written.encode(), "here")
