@@ -71,7 +71,7 @@ def choose(pools, way: str, dpc: int, number: int, seed: int, ratio: float, embe
         share = range(round(ratio * dpc))
         kept = [i for i in share if right[i] or not filtered]
         if len(kept) < dpc:
-            sys.exit(f"only {len(kept)} texts of label {label} are left for {dpc}; raise --over_sample_ratio")
+            raise UserError(f"only {len(kept)} texts of label {label} are left for {dpc}; raise --over_sample_ratio")
         pool = Candidates([candidates.rows[i] for i in kept], [candidates.losses[i] for i in kept])
         for i in select_rows(pool, dpc, selection, stable_seed(seed, number, label), embed):
             rows.append(DistilledRow(pool.rows[i], label, number, pool.losses[i]))

@@ -1,14 +1,17 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
-"""`benchmarks/distillation_search.py`: several distillations of one pretrained generator, on validation rows."""
+"""`benchmarks/distillation_search.py` and `selection_search.py`: what is tried on validation rows."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from benchmarks.selection_search import WAYS, choose
 from ddg_hf.cli import main
+from ddg_hf.generation import Candidates
 from tests.study.conftest import OPTIONS, write_config
 
 ROOT = Path(__file__).parents[2]
@@ -61,3 +64,34 @@ def test_a_study_without_a_generator_is_named(search, tmp_path):
     command[command.index("--study") + 1] = str(tmp_path)
     done = subprocess.run([*command, "--settings", "{}"], capture_output=True, text=True)
     assert done.returncode == 2 and "has no pretrain/seed_0" in done.stderr
+
+
+def test_ways_of_choosing():
+    """As many of each label as asked for, of the first `ratio` times as many; filtered, only those of the label."""
+    texts = [[(f"{name} {'x' * i}",) for i in range(12)] for name in "ab"]
+    pools = [(Candidates(rows, [float(i % 7) for i in range(12)]), [i % 3 > 0 for i in range(12)]) for rows in texts]
+    chosen = {}
+
+    def embed(rows):
+        return np.array([[len(row[0]), len(row[0]) ** 2] for row in rows], dtype=float)
+
+    for way, (selection, filtered) in WAYS.items():
+        rows = choose(pools, way, 2, 3, 0, 4.0, embed)
+        places = [[len(row.texts[0]) - 2 for row in rows if row.label == label] for label in (0, 1)]
+        assert [len(set(ones)) for ones in places] == [2, 2] and max(map(max, places)) < 8, "of 4 x 2 texts"
+        assert {row.set for row in rows} == {3} and all(row.texts[0][0] == "ab"[row.label] for row in rows)
+        assert not filtered or all(i % 3 for ones in places for i in ones)
+        chosen[way] = sorted(places[0])
+        if selection == "generator_loss":
+            assert chosen[way] == ([1, 7] if filtered else [0, 7]), "the most likely ones"
+    assert len(set(map(tuple, chosen.values()))) >= 4
+
+
+def test_a_filter_that_leaves_too_few_is_a_mistake(search, model_dir, tmp_path):
+    path, _, _ = search
+    command = [sys.executable, str(ROOT / "benchmarks" / "selection_search.py"), "--task", "toy", "--learner", "tiny"]
+    command += ["--generator", str(path / "study" / "cells" / "pretrain" / "seed_0"), "--model", model_dir]
+    command += ["--output_dir", str(tmp_path / "ways"), *"--dpc 1 --num_sets 1 --over_sample_ratio 2".split()]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and "left for 1; raise --over_sample_ratio" in done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "ways").exists()
