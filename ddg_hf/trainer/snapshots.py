@@ -67,26 +67,31 @@ class EvaluationSnapshots:
                     cosines.append(torch.cosine_similarity(gradient, teacher, dim=0).item())
         return sum(cosines) / len(cosines)
 
+    def real_rows(
+        self, rows: Sequence[tuple[str, ...]], labels: Sequence[int], numbers: Sequence[int]
+    ) -> list[list[tuple[str, ...]]]:
+        """Of each label so many of its rows, drawn at random: the same at every call. All, where there are fewer."""
+        labels_N, chosen = np.asarray(labels), []
+        for label, number in enumerate(numbers):
+            rng = np.random.default_rng(stable_seed(self.trajectory.seed, "cosine", "real", label))
+            order = rng.permutation(np.flatnonzero(labels_N == label))
+            chosen.append([rows[i] for i in order[:number]])
+        return chosen
+
     def real_gradient_cosine(
         self, rows: Sequence[tuple[str, ...]], labels: Sequence[int], numbers: Sequence[int]
     ) -> float:
         """
-        [`gradient_cosine`] of real rows, drawn at random: what a generator that writes like them would reach.
+        [`gradient_cosine`] of [`real_rows`]: what a generator that writes like them would reach.
 
         Args:
             rows, labels: the training rows and their label ids.
-            numbers: how many rows of each label; all of them where there are fewer.
+            numbers: how many rows of each label.
 
         Returns:
             `float`: the same at every call, and computed once.
         """
         key = tuple(numbers)
         if key not in self._real:
-            labels_N = np.asarray(labels)
-            chosen = []
-            for label, number in enumerate(numbers):
-                rng = np.random.default_rng(stable_seed(self.trajectory.seed, "cosine", "real", label))
-                order = rng.permutation(np.flatnonzero(labels_N == label))
-                chosen.append([rows[i] for i in order[:number]])
-            self._real[key] = self.gradient_cosine(chosen)
+            self._real[key] = self.gradient_cosine(self.real_rows(rows, labels, numbers))
         return self._real[key]
