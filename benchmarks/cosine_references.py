@@ -9,10 +9,10 @@ The students and teacher sets are those of the evaluations of `ddg-hf distill` w
 figures can be compared with its `eval_gradient_cosine`. Needs no generator. Prints one JSON object: the mean over
 students and labels for
 
-- `real`: `--probe_samples` training rows of each label, drawn at random (`eval_real_gradient_cosine`);
+- `real`: `--probe_samples` training rows of each label, drawn at random (there `eval_real_gradient_cosine`);
 - `k_centers`: a teacher set that is not the teacher at any of these students, if there is one;
 - `words_shuffled`: the words of the same rows of a label, put in any order and cut to texts as long as before;
-- `labels_exchanged`: the same rows, each under the next label.
+- `labels_exchanged`: the same rows, each under the next label (there `eval_exchanged_gradient_cosine`).
 """
 
 import json
@@ -37,15 +37,10 @@ def words_shuffled(rows: Sequence[tuple[str, ...]], seed: int) -> Rows:
     return list(zip(*columns, strict=True))
 
 
-def labels_exchanged(rows: Sequence[Rows]) -> list[Rows]:
-    """For each label the rows of the next one."""
-    return [*rows[1:], rows[0]]
-
-
-def other_teacher_set(trajectory, number: int):
-    """A teacher set that is no teacher at the first `number` positions, if there is one: its row indices by label."""
+def other_teacher_set(trajectory, positions: Sequence[int]):
+    """A teacher set that is not the teacher at any of these positions, if there is one: its row indices by label."""
     used = set()
-    for position in range(number):
+    for position in positions:
         trajectory.place_at("eval", position)
         used |= {row for row, _, _ in trajectory.teacher_rows()}
     unused = (rows for rows in trajectory.teacher_sets if not {int(i) for own in rows for i in own} <= used)
@@ -54,15 +49,17 @@ def other_teacher_set(trajectory, number: int):
 
 def references(trajectory, snapshots, rows: Rows, labels: Sequence[int], number: int, seed: int) -> dict[str, float]:
     """The cosines by name."""
+    from ddg_hf.trainer.snapshots import exchanged
+
     num_labels = max(labels) + 1
     with trajectory.elsewhere():
-        other = other_teacher_set(trajectory, snapshots.number)
+        other = other_teacher_set(trajectory, snapshots.positions)
     real = snapshots.real_rows(rows, labels, [number] * num_labels)
     measured = {"real": real}
     if other is not None:
         measured["k_centers"] = [[rows[int(i)] for i in members] for members in other]
     measured["words_shuffled"] = [words_shuffled(own, seed) for own in real]
-    measured["labels_exchanged"] = labels_exchanged(real)
+    measured["labels_exchanged"] = exchanged(real)
     return {name: snapshots.gradient_cosine(chosen) for name, chosen in measured.items()}
 
 

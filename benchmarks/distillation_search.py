@@ -72,7 +72,8 @@ def distilled(directory: Path) -> dict | None:
     if not state.is_file():
         return None
     entries = [entry for entry in json.loads(state.read_text())["log_history"] if "eval_gradient_cosine" in entry]
-    keep = ("step", "eval_gradient_cosine", "eval_real_gradient_cosine", "eval_label_consistency", "eval_nll")
+    cosines = ("eval_gradient_cosine", "eval_real_gradient_cosine", "eval_exchanged_gradient_cosine")
+    keep = ("step", *cosines, "eval_label_consistency", "eval_nll")
     return {
         when: {key: entry.get(key) for key in keep} for when, entry in (("first", entries[0]), ("last", entries[-1]))
     }

@@ -11,7 +11,8 @@ from .values import number, slug
 
 _MANY = 80  # points of a curve; with more its moving average is what one can see
 _LABEL = "label_gradient_cosine/"
-_REAL = "eval_real_gradient_cosine"
+# Of real rows: the same at every evaluation, so a line across the figure.
+_LEVELS = {"eval_real_gradient_cosine": ":", "eval_exchanged_gradient_cosine": "-."}
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,15 @@ def training_plots(contents: Contents) -> list[Plot]:
             "Gradient cosine in distillation",
             "Cosine of the gradient of real texts and that of generated ones, mean over the labels (what distillation "
             "optimises). It belongs to another learner and other texts at every step; rings are measured on fresh "
-            "texts and fixed learners. Dotted, where it was measured: of as many real rows there, drawn at random.",
+            "texts and fixed learners. Dotted: of as many real rows there; dash-dotted: of these, labels exchanged.",
             "Cosine",
             distilled,
-            {"gradient_cosine": "training", "eval_gradient_cosine": "evaluation", _REAL: "real rows"},
+            {
+                "gradient_cosine": "training",
+                "eval_gradient_cosine": "evaluation",
+                "eval_real_gradient_cosine": "real rows",
+                "eval_exchanged_gradient_cosine": "labels exchanged",
+            },
             band=True,
         ),
         _plot(
@@ -86,8 +92,8 @@ def _plot(
         figure, (axes,) = new_figure(5.6, 3.3)
         for series in found:
             style = styles[series.run]
-            if series.key == _REAL:
-                axes.axhline(series.values[-1], color=style.color, linestyle=":", linewidth=1.2)
+            if series.key in _LEVELS:
+                axes.axhline(series.values[-1], color=style.color, linestyle=_LEVELS[series.key], linewidth=1.2)
                 continue
             if series.key.startswith("eval_"):
                 axes.plot(
@@ -124,7 +130,7 @@ def _legend(figure, axes, runs: dict[str, str], kinds: dict[str, str]) -> None:
         lines = iter(("-", (0, (4, 2))))
         for key, text in kinds.items():
             style = {"marker": "o", "markerfacecolor": "none", "linestyle": ""} if key.startswith("eval_") else None
-            style = {"linestyle": ":"} if key == _REAL else style
+            style = {"linestyle": _LEVELS[key]} if key in _LEVELS else style
             handles += axes.plot([], [], color=MUTED, label=text, **(style or {"linestyle": next(lines)}))
     if len(runs) > 1:
         handles += [axes.plot([], [], color=color, label=label(name))[0] for name, color in runs.items()]

@@ -358,12 +358,10 @@ class DistillationTrainer(GeneratorTrainer):
         return metrics
 
     def measure_texts(self, targets: dict[int, list[list[int]]]) -> dict[str, float]:
-        """What the base class measures, the gradient cosine of the same texts, and that of as many real rows."""
+        """What the base class measures, the gradient cosine of the same texts, and those of as many real rows."""
         numbers = [len(targets[y]) for y in range(self.num_labels)]
-        return super().measure_texts(targets) | {
-            "gradient_cosine": self._gradient_cosine(targets),
-            "real_gradient_cosine": self.snapshots.real_gradient_cosine(self.train_rows, self.train_labels, numbers),
-        }
+        references = self.snapshots.references(self.train_rows, self.train_labels, numbers)
+        return super().measure_texts(targets) | {"gradient_cosine": self._gradient_cosine(targets)} | references
 
     def measure_gradient_cosine(self, num_per_label: int, *seed_parts: int | str) -> float:
         """

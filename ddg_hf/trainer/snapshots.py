@@ -1,6 +1,7 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """Learner snapshots that stay the same during a run, at which evaluation measures the gradient cosine."""
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,8 @@ from ..data.samplers import stable_seed
 from ..models.row_gradients import RowGradients
 from .trajectory import LearnerTrajectory
 
+logger = logging.getLogger(__name__)
+
 
 class EvaluationSnapshots:
     """
@@ -17,20 +20,23 @@ class EvaluationSnapshots:
 
     Args:
         trajectory ([`LearnerTrajectory`]): moved along, and put back.
-        number (`int`): how many snapshots, `learner_steps` apart, from the start on.
+        number (`int`): how many snapshots: in the middle of as many equal parts of the trajectory's `inner_steps`
+            positions, all of which training uses equally often.
     """
 
     def __init__(self, trajectory: LearnerTrajectory, number: int):
-        self.trajectory, self.number = trajectory, number
+        self.trajectory = trajectory
+        inner_steps = trajectory.args.inner_steps
+        self.positions = sorted({(2 * i + 1) * inner_steps // (2 * number) for i in range(number)})
         self._states: list[dict[str, dict[str, torch.Tensor]]] = []
         self._teachers: list[list[torch.Tensor] | None] = []
-        self._real: dict[tuple[int, ...], float] = {}
+        self._references: dict[tuple[int, ...], dict[str, float]] = {}
 
     def _take(self, num_labels: int) -> None:
         trajectory = self.trajectory
         # Head gradients are small: they are kept in the learner's place.
         keep = trajectory.args.match_parameters == "head"
-        for position in range(self.number):
+        for position in self.positions:
             trajectory.move_to("eval", position)
             models = {"student": trajectory.student.model}
             if not keep and trajectory.learner is not trajectory.student:
@@ -52,7 +58,7 @@ class EvaluationSnapshots:
         with trajectory.elsewhere():
             if not self._states:
                 self._take(len(rows))
-            for position, (states, teachers) in enumerate(zip(self._states, self._teachers, strict=True)):
+            for position, states, teachers in zip(self.positions, self._states, self._teachers, strict=True):
                 if "learner" in states:
                     trajectory.learner.model.load_state_dict(states["learner"])
                 student.model.load_state_dict(states["student"])
@@ -78,20 +84,42 @@ class EvaluationSnapshots:
             chosen.append([rows[i] for i in order[:number]])
         return chosen
 
-    def real_gradient_cosine(
+    def references(
         self, rows: Sequence[tuple[str, ...]], labels: Sequence[int], numbers: Sequence[int]
-    ) -> float:
+    ) -> dict[str, float]:
         """
-        [`gradient_cosine`] of [`real_rows`]: what a generator that writes like them would reach.
+        What the cosine of generated texts is to be compared with.
 
         Args:
             rows, labels: the training rows and their label ids.
             numbers: how many rows of each label.
 
         Returns:
-            `float`: the same at every call, and computed once.
+            [`gradient_cosine`] of [`real_rows`] (`real_gradient_cosine`: what a generator that writes like them would
+            reach) and of the same rows, each under the next label (`exchanged_gradient_cosine`: where it is hardly
+            lower, the students do not tell labels apart). The same at every call, and computed once.
         """
         key = tuple(numbers)
-        if key not in self._real:
-            self._real[key] = self.gradient_cosine(self.real_rows(rows, labels, numbers))
-        return self._real[key]
+        if key not in self._references:
+            real = self.real_rows(rows, labels, numbers)
+            rows_of = {"real_gradient_cosine": real, "exchanged_gradient_cosine": exchanged(real)}
+            cosines = {name: self.gradient_cosine(chosen) for name, chosen in rows_of.items()}
+            if self.trajectory.processes.index == 0 and not tells_labels_apart(*cosines.values()):
+                logger.warning(
+                    "the students hardly tell the labels apart: real rows have a gradient cosine of %.4f, and of %.4f "
+                    "under exchanged labels, so the matching cannot mend labels; raise --learner_steps or lower "
+                    "--ema_decay",
+                    *cosines.values(),
+                )
+            self._references[key] = cosines
+        return self._references[key]
+
+
+def exchanged(rows: Sequence[list]) -> list[list]:
+    """For each label the rows of the next one, for the last one those of the first."""
+    return [*rows[1:], rows[0]]
+
+
+def tells_labels_apart(real: float, wrong: float) -> bool:
+    """Whether exchanged labels take the cosine clearly further from 1 than drawing a few real rows does."""
+    return 1 - wrong >= 1.5 * (1 - real)

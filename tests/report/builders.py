@@ -66,9 +66,8 @@ def training_run(path: Path, stage: str = "distill", updates: int = 6) -> Path:
             }
             entry |= {f"label_gradient_cosine/{name}": 0.5 + 0.04 * i + 0.03 * j for j, name in enumerate(LABELS)}
         log.append(entry)
-    log.append(
-        {"step": 10 * updates, "eval_nll": 0.9, "eval_gradient_cosine": 0.95, "eval_real_gradient_cosine": 0.97}
-    )
+    cosines = {"gradient_cosine": 0.95, "real_gradient_cosine": 0.97, "exchanged_gradient_cosine": 0.6}
+    log.append({"step": 10 * updates, "eval_nll": 0.9} | {f"eval_{key}": value for key, value in cosines.items()})
     write_json(path / "trainer_state.json", {"log_history": log})
     record(path, stage, train_seconds=12.5, process_peak_memory_mb=900.0)
     return path

@@ -13,7 +13,15 @@ from ddg_hf.models.sequence_format import EncodedText
 from ddg_hf.trainer.distillation_config import DistillationConfig
 from ddg_hf.trainer.runs import run_training
 from tests.trainer import helpers
-from tests.trainer.helpers import assert_close, assert_equal, logged, make_distillation_trainer, weights
+from tests.trainer.helpers import (
+    assert_close,
+    assert_equal,
+    logged,
+    make_discerning_learner,
+    make_distillation_trainer,
+    make_learner,
+    weights,
+)
 
 
 @pytest.fixture
@@ -118,19 +126,38 @@ def test_evaluation_in_between_changes_nothing(trained):
     assert len(real) == 2 and real[0] == real[1], "it does not depend on the generator"
 
 
-def test_cosine_of_real_rows(pretrained, tmp_path):
+def test_cosines_of_real_rows(pretrained, tmp_path):
     """Of all rows it is that of the rows; of fewer, that of as many, each of its label; and it is computed once."""
     trainer = make_distillation_trainer(pretrained, tmp_path)
     snapshots, rows, labels = trainer.snapshots, trainer.train_rows, trainer.train_labels
     by_label = [[row for row, label in zip(rows, labels, strict=True) if label == y] for y in (0, 1)]
-    whole = snapshots.real_gradient_cosine(rows, labels, [100, 100])
-    assert whole == pytest.approx(snapshots.gradient_cosine(by_label), rel=1e-5)
+    whole = snapshots.references(rows, labels, [100, 100])
+    assert whole["real_gradient_cosine"] == pytest.approx(snapshots.gradient_cosine(by_label), rel=1e-5)
+    assert whole["exchanged_gradient_cosine"] == pytest.approx(snapshots.gradient_cosine(by_label[::-1]), rel=1e-5)
     asked, measure = [], snapshots.gradient_cosine
     snapshots.gradient_cosine = lambda chosen: asked.append(chosen) or measure(chosen)
-    few = snapshots.real_gradient_cosine(rows, labels, [5, 3])
-    assert [len(texts) for texts in asked[0]] == [5, 3] and few < whole
+    few = snapshots.references(rows, labels, [5, 3])
+    assert [len(texts) for texts in asked[0]] == [5, 3] and few["real_gradient_cosine"] < whole["real_gradient_cosine"]
     assert all(Counter(texts) <= Counter(members) for texts, members in zip(asked[0], by_label, strict=True))
-    assert snapshots.real_gradient_cosine(rows, labels, [5, 3]) == few and len(asked) == 1
+    assert asked[1] == asked[0][::-1]
+    assert snapshots.references(rows, labels, [5, 3]) == few and len(asked) == 2
+
+
+def test_snapshots_are_spread_over_the_trajectory(pretrained, tmp_path):
+    def positions(number: int, inner_steps: int) -> list[int]:
+        arguments = {"eval_snapshots": number, "inner_steps": inner_steps}
+        return make_distillation_trainer(pretrained, tmp_path, **arguments).snapshots.positions
+
+    assert positions(3, 10) == [1, 5, 8] and positions(1, 10) == [5] and positions(10, 10) == list(range(10))
+    assert positions(3, 1) == [0] and positions(5, 2) == [0, 1], "no more than there are"
+
+
+@pytest.mark.parametrize(("discerning", "warned"), [(False, True), (True, False)])
+def test_students_that_cannot_tell_labels_apart(pretrained, tmp_path, caplog, discerning, warned):
+    learner = make_discerning_learner() if discerning else make_learner()
+    trainer = make_distillation_trainer(pretrained, tmp_path, learner, ema_decay=0.999)
+    found = trainer.snapshots.references(trainer.train_rows, trainer.train_labels, [20, 20])
+    assert ("raise --learner_steps or lower --ema_decay" in caplog.text) == warned, found
 
 
 def test_measured_cosine_is_comparable_between_calls(trained):
