@@ -23,6 +23,7 @@ _MODELS = ("generator", "learner", "model")
 _PLACES = (*_MODELS, "data_dir", "distilled")
 # Candidates of a method with `+likelihood` are not the sets of the method without it.
 _CANDIDATE_SEED = 100_000
+_EMA_OPTIONS = ("ema_decay", "student_head")
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,8 @@ class _Planner:
 
     def _add(self, name: str, stage: str, options: Mapping[str, Any], **more: Any) -> str:
         own = self.args.options.get(stage, {})
+        if options.get("student") == "shared":  # it has no student of its own: no reason to train it again
+            own = {option: value for option, value in own.items() if option not in _EMA_OPTIONS}
         fixed = {**self.data, **options, **more.get("inputs", {}), "output_dir": None, "overwrite": None}
         for option in own:
             if option in fixed:

@@ -116,6 +116,15 @@ def test_options_reach_their_command():
         assert (cell.options.get("dtype") == "bfloat16") == (cell.stage == "evaluate-icl")
 
 
+def test_options_of_the_student_are_not_those_of_dilm():
+    before, after = (
+        by_name(plan(["dilm", "ddg"], options={"distill": {"max_steps": 3} | more}))
+        for more in ({}, {"ema_decay": 0.9, "student_head": "independent"})
+    )
+    assert after["distill/ema/seed_0"].options["ema_decay"] == 0.9
+    assert after["distill/shared/seed_0"] == before["distill/shared/seed_0"] != after["distill/ema/seed_0"]
+
+
 def test_flags():
     flags = to_flags({"a": 1, "b": None, "c": [1, 2], "d": True, "e": {"k": 1}, "f": "x y", "g": 3e-3})
     assert flags == ["--a", "1", "--c", "1", "2", "--d", "true", "--e", '{"k": 1}', "--f", "x y", "--g", "0.003"]
