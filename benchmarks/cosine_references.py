@@ -10,9 +10,9 @@ figures can be compared with its `eval_gradient_cosine`. Needs no generator. Pri
 students and labels for
 
 - `real`: `--probe_samples` training rows of each label, drawn at random (there `eval_real_gradient_cosine`);
-- `k_centers`: a teacher set that is not the teacher at any of these students, if there is one;
-- `words_shuffled`: the words of the same rows of a label, put in any order and cut to texts as long as before;
-- `labels_exchanged`: the same rows, each under the next label (there `eval_exchanged_gradient_cosine`).
+- `k_centers`: a teacher set (`--real_per_class` rows) that is the teacher at none of these students, if there is one;
+- `words_shuffled`: the words of all these rows of a label, put in any order and cut to texts as long as before;
+- `labels_exchanged`: the same rows under other labels (there `eval_exchanged_gradient_cosine`).
 """
 
 import json
@@ -48,10 +48,10 @@ def other_teacher_set(trajectory, positions: Sequence[int]):
 
 
 def references(trajectory, snapshots, rows: Rows, labels: Sequence[int], number: int, seed: int) -> dict[str, float]:
-    """The cosines by name."""
+    """The cosines of `number` rows of each label and of what is made of them, by name."""
     from ddg_hf.trainer.snapshots import exchanged
 
-    num_labels = max(labels) + 1
+    num_labels = len(trajectory.teacher_sets[0])
     with trajectory.elsewhere():
         other = other_teacher_set(trajectory, snapshots.positions)
     real = snapshots.real_rows(rows, labels, [number] * num_labels)
@@ -81,7 +81,8 @@ def main(argv: list[str] | None = None) -> None:
     trajectory, _ = build_trajectories(learner, encoder, rows, labels, spec.num_labels, args, Processes())
     snapshots = EvaluationSnapshots(trajectory, args.eval_snapshots)
     found = references(trajectory, snapshots, rows, labels, args.probe_samples, args.seed)
-    settings = "student ema_decay inner_steps learner_steps learner_batch_size eval_snapshots match_parameters"
+    settings = "student inner_steps learner_steps learner_batch_size learner_learning_rate real_per_class teacher_sets"
+    settings += " eval_snapshots match_parameters seed" + " ema_decay" * (args.student == "ema")
     result = {"command": "python benchmarks/cosine_references.py", "task": spec.name}
     result |= {name: getattr(args, name) for name in settings.split()}
     result |= {"rows_per_label": args.probe_samples, "gradient_cosine": found}

@@ -39,8 +39,6 @@ _METRICS = {
     "probe_accuracy_on_real_rows": "accuracy of that probe on held-out real rows",
     "malformed_rate": "share of malformed texts",
     "gradient_cosine": "gradient cosine of fresh samples, mean over the labels",
-    "real_gradient_cosine": "gradient cosine of as many real rows",
-    "exchanged_gradient_cosine": "gradient cosine of these rows under exchanged labels",
 }
 _POINTS = 12
 

@@ -35,7 +35,7 @@ def training_plots(contents: Contents) -> list[Plot]:
             "Gradient cosine in distillation",
             "Cosine of the gradient of real texts and that of generated ones, mean over the labels (what distillation "
             "optimises). It belongs to another learner and other texts at every step; rings are measured on fresh "
-            "texts and fixed learners. Dotted: of as many real rows there; dash-dotted: of these, labels exchanged.",
+            "texts and fixed learners.",
             "Cosine",
             distilled,
             {
@@ -93,7 +93,8 @@ def _plot(
         for series in found:
             style = styles[series.run]
             if series.key in _LEVELS:
-                axes.axhline(series.values[-1], color=style.color, linestyle=_LEVELS[series.key], linewidth=1.2)
+                if len(names) == 1:
+                    axes.axhline(series.values[-1], color=style.color, linestyle=_LEVELS[series.key], linewidth=1.2)
                 continue
             if series.key.startswith("eval_"):
                 axes.plot(
@@ -103,7 +104,8 @@ def _plot(
             _line(axes, series, style, dashed=list(keys).index(series.key) > 0)
         if band and len(names) == 1:
             _label_band(axes, by_name[names[0]], styles[names[0]])
-        _legend(figure, axes, {name: styles[name].color for name in names}, kinds)
+        shown = {key: kind for key, kind in kinds.items() if len(names) == 1 or key not in _LEVELS}
+        _legend(figure, axes, {name: styles[name].color for name in names}, shown)
         axes.set(xlabel="Update", ylabel=axis)
         axes.grid(axis="y")
         axes.tick_params(length=0)
@@ -113,6 +115,8 @@ def _plot(
     text = caption
     if band and len(names) == 1 and any(_label_range(by_name[names[0]])):
         text += " Shaded: from the least to the greatest of the labels."
+    if len(names) == 1 and kinds.keys() & _LEVELS.keys():
+        text += " Dotted: of training rows, drawn at random; dash-dotted: of these under other labels."
     if averaged:
         text += " Strong: moving average of the thin line."
     first, last = found[0].values[0], found[0].values[-1]

@@ -23,6 +23,7 @@ _MODELS = ("generator", "learner", "model")
 _PLACES = (*_MODELS, "data_dir", "distilled")
 # Candidates of a method with `+likelihood` are not the sets of the method without it.
 _CANDIDATE_SEED = 100_000
+# Of `distill`; they do nothing where the student is the learner itself.
 _EMA_OPTIONS = ("ema_decay", "student_head")
 
 

@@ -75,8 +75,8 @@ class DistillationConfig(BaseConfig):
         max_sampling_rounds (`int`, *optional*, defaults to `10`):
             Rounds of sampling before a generator that writes too many malformed texts is an error.
         eval_snapshots (`int`, *optional*, defaults to `3`):
-            Fixed learner snapshots, spread over a trajectory of `inner_steps`, at which evaluation measures the
-            gradient cosine of fresh samples.
+            Fixed learner snapshots, spread over a trajectory and at most `inner_steps`, at which evaluation measures
+            the gradient cosine of fresh samples.
         held_out_samples (`int`, *optional*, defaults to `64`):
             Held-out real rows whose NLL under the generator is logged at every logging step; 0 turns it off.
         validation_sets (`int`, *optional*, defaults to `0`):

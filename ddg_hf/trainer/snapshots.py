@@ -20,14 +20,12 @@ class EvaluationSnapshots:
 
     Args:
         trajectory ([`LearnerTrajectory`]): moved along, and put back.
-        number (`int`): how many snapshots: in the middle of as many equal parts of the trajectory's `inner_steps`
-            positions, all of which training uses equally often.
+        number (`int`): how many snapshots ([`spread`]).
     """
 
     def __init__(self, trajectory: LearnerTrajectory, number: int):
         self.trajectory = trajectory
-        inner_steps = trajectory.args.inner_steps
-        self.positions = sorted({(2 * i + 1) * inner_steps // (2 * number) for i in range(number)})
+        self.positions = spread(number, trajectory.args.inner_steps)
         self._states: list[dict[str, dict[str, torch.Tensor]]] = []
         self._teachers: list[list[torch.Tensor] | None] = []
         self._references: dict[tuple[int, ...], dict[str, float]] = {}
@@ -96,8 +94,8 @@ class EvaluationSnapshots:
 
         Returns:
             [`gradient_cosine`] of [`real_rows`] (`real_gradient_cosine`: what a generator that writes like them would
-            reach) and of the same rows, each under the next label (`exchanged_gradient_cosine`: where it is hardly
-            lower, the students do not tell labels apart). The same at every call, and computed once.
+            have) and of the same rows under other labels ([`exchanged`]; `exchanged_gradient_cosine`: where it is
+            hardly lower, the students do not tell labels apart). The same at every call, and computed once.
         """
         key = tuple(numbers)
         if key not in self._references:
@@ -105,21 +103,30 @@ class EvaluationSnapshots:
             rows_of = {"real_gradient_cosine": real, "exchanged_gradient_cosine": exchanged(real)}
             cosines = {name: self.gradient_cosine(chosen) for name, chosen in rows_of.items()}
             if self.trajectory.processes.index == 0 and not tells_labels_apart(*cosines.values()):
+                remedy = "raise --learner_steps"
+                if self.trajectory.args.student == "ema":
+                    remedy += " or lower --ema_decay"
                 logger.warning(
                     "the students hardly tell the labels apart: real rows have a gradient cosine of %.4f, and of %.4f "
-                    "under exchanged labels, so the matching cannot mend labels; raise --learner_steps or lower "
-                    "--ema_decay",
+                    "under exchanged labels, so the matching cannot mend labels; %s",
                     *cosines.values(),
+                    remedy,
                 )
             self._references[key] = cosines
         return self._references[key]
 
 
+def spread(number: int, inner_steps: int) -> list[int]:
+    """The middles of `number` equal parts of the positions of a trajectory; all of them where there are fewer."""
+    return sorted({(2 * i + 1) * inner_steps // (2 * number) for i in range(number)})
+
+
 def exchanged(rows: Sequence[list]) -> list[list]:
-    """For each label the rows of the next one, for the last one those of the first."""
-    return [*rows[1:], rows[0]]
+    """For each label the rows of the one half of all labels further on: neighbours in their order may be alike."""
+    half = len(rows) // 2
+    return [*rows[half:], *rows[:half]]
 
 
 def tells_labels_apart(real: float, wrong: float) -> bool:
-    """Whether exchanged labels take the cosine clearly further from 1 than drawing a few real rows does."""
-    return 1 - wrong >= 1.5 * (1 - real)
+    """Whether the gradient cosine of real rows falls clearly, by a tenth of itself or more, under other labels."""
+    return wrong < 0.9 * real

@@ -1,6 +1,7 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """`ddg-hf report` from arguments to files: what the page says, that data stays text, and mistakes."""
 
+import csv
 import html.parser
 import json
 import re
@@ -191,6 +192,9 @@ def test_figures_and_tables_for_papers(report, tmp_path):
     assert stems == {path.stem for path in folder.glob("*.svg")} and stems <= {
         path.stem for path in folder.glob("*.csv")
     }
+    with (folder / "gradient-cosine.csv").open(encoding="utf-8") as file:
+        last = list(csv.DictReader(file))[-1]
+    assert (last["eval_real_gradient_cosine"], last["eval_exchanged_gradient_cosine"]) == ("0.97", "0.6")
     for path in folder.glob("*.svg"):
         root = xml.etree.ElementTree.parse(path).getroot()
         # Letters are outlines: the figure is the same wherever it is opened.

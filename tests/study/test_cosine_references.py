@@ -54,4 +54,4 @@ def test_program():
     found = json.loads(done.stdout)
     assert found["rows_per_label"] == 6 and found["student"] == "ema" and found["task"] == "toy"
     assert list(found["gradient_cosine"]) == ["real", "k_centers", "words_shuffled", "labels_exchanged"]
-    assert all(-1 <= value <= 1.00001 for value in found["gradient_cosine"].values())
+    assert len(set(found["gradient_cosine"].values())) == 4

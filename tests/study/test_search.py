@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.selection_search import WAYS, choose
 from ddg_hf.cli import main
+from ddg_hf.errors import UserError
 from ddg_hf.generation import Candidates
 from tests.study.conftest import OPTIONS, write_config
 
@@ -87,11 +88,14 @@ def test_ways_of_choosing():
     assert len(set(map(tuple, chosen.values()))) >= 4
 
 
-def test_a_filter_that_leaves_too_few_is_a_mistake(search, model_dir, tmp_path):
-    path, _, _ = search
-    command = [sys.executable, str(ROOT / "benchmarks" / "selection_search.py"), "--task", "toy", "--learner", "tiny"]
-    command += ["--generator", str(path / "study" / "cells" / "pretrain" / "seed_0"), "--model", model_dir]
-    command += ["--output_dir", str(tmp_path / "ways"), *"--dpc 1 --num_sets 1 --over_sample_ratio 2".split()]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2 and "left for 1; raise --over_sample_ratio" in done.stderr
-    assert "Traceback" not in done.stderr and not (tmp_path / "ways").exists()
+def test_a_filter_that_leaves_too_few_is_a_mistake():
+    pools = [(Candidates([("a",)] * 12, [0.0] * 12), [True] * 2 + [False] * 10)]
+    with pytest.raises(UserError, match="only 2 texts of label 0 are left for 3; raise --over_sample_ratio"):
+        choose(pools, "random_filtered", 3, 0, 0, 4.0, None)
+
+
+def test_options_that_are_missing(tmp_path):
+    command = [sys.executable, str(ROOT / "benchmarks" / "selection_search.py"), "--task", "toy"]
+    done = subprocess.run([*command, "--dpc", "1"], capture_output=True, text=True)
+    assert done.returncode == 2 and "--model and --output_dir are needed" in done.stderr
+    assert "Traceback" not in done.stderr

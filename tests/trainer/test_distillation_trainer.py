@@ -12,6 +12,7 @@ from ddg_hf.errors import UserError
 from ddg_hf.models.sequence_format import EncodedText
 from ddg_hf.trainer.distillation_config import DistillationConfig
 from ddg_hf.trainer.runs import run_training
+from ddg_hf.trainer.snapshots import exchanged, spread, tells_labels_apart
 from tests.trainer import helpers
 from tests.trainer.helpers import (
     assert_close,
@@ -115,7 +116,7 @@ def test_resuming_within_accumulated_steps(trained, tmp_path):
     assert logged(resumed) == logged(straight)
 
 
-def test_evaluation_in_between_changes_nothing(trained):
+def test_evaluation_in_between_changes_nothing(trained, pretrained, tmp_path):
     plain = trained("a")
     evaluated = trained("b", eval_strategy="steps", eval_steps=3, probe_samples=8)
     assert_equal(weights(evaluated), weights(plain))
@@ -123,7 +124,8 @@ def test_evaluation_in_between_changes_nothing(trained):
     cosines = [x["eval_gradient_cosine"] for x in evaluated.state.log_history if "eval_gradient_cosine" in x]
     assert len(cosines) == 2 and all(-1 <= c <= 1 for c in cosines) and cosines[0] != cosines[1]
     real = [x["eval_real_gradient_cosine"] for x in evaluated.state.log_history if "eval_gradient_cosine" in x]
-    assert len(real) == 2 and real[0] == real[1], "it does not depend on the generator"
+    untrained = make_distillation_trainer(pretrained, tmp_path / "c", probe_samples=8).measure_generator()
+    assert real == [untrained["real_gradient_cosine"]] * 2, "it does not depend on the generator"
 
 
 def test_cosines_of_real_rows(pretrained, tmp_path):
@@ -144,20 +146,39 @@ def test_cosines_of_real_rows(pretrained, tmp_path):
 
 
 def test_snapshots_are_spread_over_the_trajectory(pretrained, tmp_path):
-    def positions(number: int, inner_steps: int) -> list[int]:
-        arguments = {"eval_snapshots": number, "inner_steps": inner_steps}
-        return make_distillation_trainer(pretrained, tmp_path, **arguments).snapshots.positions
-
-    assert positions(3, 10) == [1, 5, 8] and positions(1, 10) == [5] and positions(10, 10) == list(range(10))
-    assert positions(3, 1) == [0] and positions(5, 2) == [0, 1], "no more than there are"
+    assert spread(3, 10) == [1, 5, 8] and spread(1, 10) == [5] and spread(10, 10) == list(range(10))
+    assert spread(3, 1) == [0] and spread(5, 2) == [0, 1], "no more than there are"
+    trainer = make_distillation_trainer(pretrained, tmp_path, inner_steps=4, eval_snapshots=2)
+    assert trainer.snapshots.positions == [1, 3]
 
 
-@pytest.mark.parametrize(("discerning", "warned"), [(False, True), (True, False)])
-def test_students_that_cannot_tell_labels_apart(pretrained, tmp_path, caplog, discerning, warned):
+def test_labels_are_exchanged():
+    assert exchanged(["a", "b"]) == ["b", "a"]
+    assert exchanged(["a", "b", "c", "d", "e"]) == ["c", "d", "e", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("real", "wrong", "apart"), [(0.795, 0.781, False), (0.905, 0.580, True), (0.7, 0.62, True), (-0.1, -0.5, True)]
+)
+def test_when_labels_are_told_apart(real, wrong, apart):
+    assert tells_labels_apart(real, wrong) == apart
+
+
+@pytest.mark.parametrize(
+    ("student", "discerning", "warning"),
+    [
+        ("ema", False, "raise --learner_steps or lower --ema_decay"),
+        ("shared", False, "raise --learner_steps\n"),
+        ("ema", True, ""),
+    ],
+)
+def test_students_that_cannot_tell_labels_apart(pretrained, tmp_path, caplog, student, discerning, warning):
     learner = make_discerning_learner() if discerning else make_learner()
-    trainer = make_distillation_trainer(pretrained, tmp_path, learner, ema_decay=0.999)
+    arguments = {"student": student, "ema_decay": 0.999, "learner_learning_rate": 1e-6}
+    trainer = make_distillation_trainer(pretrained, tmp_path, learner, **arguments)
     found = trainer.snapshots.references(trainer.train_rows, trainer.train_labels, [20, 20])
-    assert ("raise --learner_steps or lower --ema_decay" in caplog.text) == warned, found
+    assert ("hardly tell the labels apart" in caplog.text) == bool(warning), found
+    assert warning in caplog.text
 
 
 def test_measured_cosine_is_comparable_between_calls(trained):
