@@ -61,7 +61,7 @@ def prepare(study: Path, base: dict, changes: dict | None, directory: Path) -> P
         os.symlink((study / "cells" / PRETRAINED).resolve(), cell, target_is_directory=True)
         shutil.copy(study / record, directory / record)
         shutil.copy(study / "study.json", directory / "study.json")
-    path = directory.with_suffix(".yaml")
+    path = directory.parent / f"{directory.name}.yaml"  # a name may have a dot
     path.write_text(yaml.safe_dump({key: value for key, value in config.items() if value is not None}))
     return path
 
