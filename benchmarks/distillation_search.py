@@ -67,16 +67,19 @@ def prepare(study: Path, base: dict, changes: dict | None, directory: Path) -> P
 
 
 def distilled(directory: Path) -> dict | None:
-    """What the evaluations of a distillation have measured, before it and after."""
+    """
+    What the evaluations of a distillation have measured, before it and after, and the NLL of its own texts by step.
+    """
     state = directory / "cells" / "distill" / "ema" / "seed_0" / "trainer_state.json"
     if not state.is_file():
         return None
-    entries = [entry for entry in json.loads(state.read_text())["log_history"] if "eval_gradient_cosine" in entry]
+    history = json.loads(state.read_text())["log_history"]
+    entries = [entry for entry in history if "eval_gradient_cosine" in entry]
     cosines = ("eval_gradient_cosine", "eval_real_gradient_cosine", "eval_exchanged_gradient_cosine")
-    keep = ("step", *cosines, "eval_label_consistency", "eval_nll")
-    return {
-        when: {key: entry.get(key) for key in keep} for when, entry in (("first", entries[0]), ("last", entries[-1]))
-    }
+    keep = ("step", *cosines, "eval_label_consistency", "eval_malformed_rate", "eval_nll")
+    ends = {"first": entries[0], "last": entries[-1]}
+    own = {entry["step"]: entry["synthetic_nll"] for entry in history if "synthetic_nll" in entry}
+    return {when: {key: entry.get(key) for key in keep} for when, entry in ends.items()} | {"synthetic_nll": own}
 
 
 def measured(directory: Path) -> list[dict]:

@@ -133,9 +133,13 @@ def _legend(figure, axes, runs: dict[str, str], kinds: dict[str, str]) -> None:
     if len(kinds) > 1:
         lines = iter(("-", (0, (4, 2))))
         for key, text in kinds.items():
-            style = {"marker": "o", "markerfacecolor": "none", "linestyle": ""} if key.startswith("eval_") else None
-            style = {"linestyle": _LEVELS[key]} if key in _LEVELS else style
-            handles += axes.plot([], [], color=MUTED, label=text, **(style or {"linestyle": next(lines)}))
+            if key in _LEVELS:
+                style = {"linestyle": _LEVELS[key]}
+            elif key.startswith("eval_"):
+                style = {"marker": "o", "markerfacecolor": "none", "linestyle": ""}
+            else:
+                style = {"linestyle": next(lines)}
+            handles += axes.plot([], [], color=MUTED, label=text, **style)
     if len(runs) > 1:
         handles += [axes.plot([], [], color=color, label=label(name))[0] for name, color in runs.items()]
     if handles:

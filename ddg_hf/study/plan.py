@@ -162,10 +162,9 @@ class _Planner:
                 self._as_training_data(method, learner)
         return list(self.found.values())
 
-    def _add(self, name: str, stage: str, options: Mapping[str, Any], **more: Any) -> str:
-        own = self.args.options.get(stage, {})
-        if options.get("student") == "shared":  # it has no student of its own: no reason to train it again
-            own = {option: value for option, value in own.items() if option not in _EMA_OPTIONS}
+    def _add(self, name: str, stage: str, options: Mapping[str, Any], without: Sequence[str] = (), **more: Any) -> str:
+        """Adds a cell with the options that the user gives to its command, but for those in `without`."""
+        own = {key: value for key, value in self.args.options.get(stage, {}).items() if key not in without}
         fixed = {**self.data, **options, **more.get("inputs", {}), "output_dir": None, "overwrite": None}
         for option in own:
             if option in fixed:
@@ -194,6 +193,7 @@ class _Planner:
             f"distill/{method.trained}/seed_{s}",
             "distill",
             common | {"student": method.trained},
+            without=_EMA_OPTIONS if method.trained == "shared" else (),
             inputs={"generator": pretrained},
             seed=s,
             work={"distill_step": self.args.number("distill", "max_steps", 20_000)},

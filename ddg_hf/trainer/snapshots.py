@@ -100,19 +100,19 @@ class EvaluationSnapshots:
         key = tuple(numbers)
         if key not in self._references:
             real = self.real_rows(rows, labels, numbers)
-            rows_of = {"real_gradient_cosine": real, "exchanged_gradient_cosine": exchanged(real)}
-            cosines = {name: self.gradient_cosine(chosen) for name, chosen in rows_of.items()}
-            if self.trajectory.processes.index == 0 and not tells_labels_apart(*cosines.values()):
+            right, wrong = self.gradient_cosine(real), self.gradient_cosine(exchanged(real))
+            if self.trajectory.processes.index == 0 and not tells_labels_apart(right, wrong):
                 remedy = "raise --learner_steps"
                 if self.trajectory.args.student == "ema":
                     remedy += " or lower --ema_decay"
                 logger.warning(
                     "the students hardly tell the labels apart: real rows have a gradient cosine of %.4f, and of %.4f "
                     "under exchanged labels, so the matching cannot mend labels; %s",
-                    *cosines.values(),
+                    right,
+                    wrong,
                     remedy,
                 )
-            self._references[key] = cosines
+            self._references[key] = {"real_gradient_cosine": right, "exchanged_gradient_cosine": wrong}
         return self._references[key]
 
 

@@ -28,7 +28,9 @@ SETTINGS = {
 def search(tmp_path_factory, model_dir):
     """A study with a pretrained generator, a search that starts from it, and what that printed."""
     path = tmp_path_factory.mktemp("search")
-    options = OPTIONS | {"distill": OPTIONS["distill"] | {"probe_samples": 4, "eval_on_start": True}}
+    options = OPTIONS | {
+        "distill": OPTIONS["distill"] | {"probe_samples": 4, "eval_on_start": True, "logging_steps": 1}
+    }
     few = {"methods": ["lm_only"], "dpc": [1], "learner_dpc": [1]}
     config = write_config(path / "study.yaml", model=model_dir, options=options, **few)
     assert main(["study", "--config", str(config), "--training_seeds", "1", "--output_dir", str(path / "study")]) == 0
@@ -50,6 +52,7 @@ def test_every_setting_is_measured(search):
     assert found["cold"]["sets"] != found["lm_only"]["sets"] != found["longer"]["sets"]
     first, last = (found["faster"]["distillation"][when] for when in ("first", "last"))
     assert (first["step"], last["step"]) == (0, 2) and first["eval_nll"] != last["eval_nll"]
+    assert 0 <= last["eval_malformed_rate"] <= 1 and found["faster"]["distillation"]["synthetic_nll"]["2"] > 0
 
 
 def test_the_pretrained_generator_is_that_of_the_study(search):
