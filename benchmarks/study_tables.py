@@ -15,10 +15,13 @@ NAME is that of a file `NAME.json` in the second directory, the `results.json` o
 - `pairs METHOD DPC`: METHOD less each of the others with DPC rows per class, in points, a column for each MEASURE;
 - `learners`: accuracy of learners that are trained on the sets;
 - `transfer`: rank correlations of what is measured on a set with its accuracy in context;
+- `matching`: what was measured on fresh texts before and after each matching;
 - `costs DPC`: seconds, memory and operations behind the results in context with DPC rows per class;
 - `ranks`: mean ranks of the methods, the best first;
 - `sizes`: how many sets and queries a difference needs, at least ten of each;
-- `tasks METHOD MEASURE`: METHOD less each method that all of several studies have; NAME is `NAME,NAME...` here.
+- `tasks METHOD MEASURE`: METHOD less each method that all of several studies have.
+
+For `tasks` and `matching` NAME may be several, `NAME,NAME...`.
 
 MEASURE is `raw`, `calibrated` or `learner:NAME`. With `--check` nothing is written; what would change is named,
 and the exit code is 1.
@@ -49,6 +52,7 @@ MEASURED = {
 }
 TASK_TITLES = {"sst2": "SST-2", "ag_news": "AG News", "cr": "CR", "banking77": "BANKING77", "bike_shop": "bike shop"}
 """How readers call the task of a study."""
+STUDENTS = {"ema": "DDG", "shared": "DiLM"}
 
 Results = Mapping[str, Any]
 
@@ -226,6 +230,36 @@ def transfer(results: Results) -> str:
     )
 
 
+def before_and_after(studies: Mapping[str, Results]) -> str:
+    """What was measured on fresh texts before and after each matching, a row for each task, student and seed."""
+
+    def change(row: Mapping[str, Any], name: str, digits: int, factor: int = 1) -> str:
+        values = [None if row[when] is None else row[when][name] for when in ("before", "after")]
+        return " to ".join("-" if value is None else f"{factor * value:.{digits}f}" for value in values)
+
+    def level(row: Mapping[str, Any], name: str) -> str:
+        return _formatted(row["after"][name], lambda value: f"{value:.3f}") or "-"
+
+    rows = [
+        [
+            TASK_TITLES.get(study, study),
+            f"{STUDENTS[row['student']]}, seed {row['seed']}",
+            change(row, "gradient_cosine", 3),
+            level(row, "real_gradient_cosine"),
+            level(row, "exchanged_gradient_cosine"),
+            change(row, "label_consistency", 1, 100),
+            change(row, "nll", 2),
+            change(row, "malformed_rate", 1, 100),
+        ]
+        for study, results in studies.items()
+        for row in results["matching"]
+    ]
+    if not rows:
+        raise UserError(f"no matching was evaluated in {', '.join(studies)}")
+    names = ("cosine", "of real rows", "under other labels", "labels confirmed, %", "held-out NLL", "malformed, %")
+    return markdown(["task", "matching", *names], rows)
+
+
 def costs(results: Results, dpc: str) -> str:
     """Seconds, memory and operations behind the results in context with `dpc` rows per class, and of zero-shot."""
     columns: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
@@ -299,12 +333,14 @@ KINDS: dict[str, tuple[Callable[..., str], int]] = {
     "pairs": (pairs, 2),
     "learners": (learners, 0),
     "transfer": (transfer, 0),
+    "matching": (before_and_after, 0),
     "costs": (costs, 1),
     "ranks": (ranks, 0),
     "sizes": (sizes, 0),
     "tasks": (tasks, 2),
 }
 """What makes each kind of table, and how many words follow its name."""
+OF_SEVERAL = (tasks, before_and_after)
 
 
 def written(page: str, directory: Path) -> str:
@@ -327,9 +363,9 @@ def written(page: str, directory: Path) -> str:
             known = ", ".join(KINDS)
             raise UserError(f"'{match[1].strip()}': no such table; there are {known}, with the words that --help says")
         studies = {study: load(study) for study in name.split(",")}
-        if make is not tasks and len(studies) > 1:
-            raise UserError(f"'{match[1].strip()}': only 'tasks' takes several studies")
-        return match[1] + make(studies if make is tasks else studies[name], *arguments) + match[5]
+        if make not in OF_SEVERAL and len(studies) > 1:
+            raise UserError(f"'{match[1].strip()}': only 'tasks' and 'matching' take several studies")
+        return match[1] + make(studies if make in OF_SEVERAL else studies[name], *arguments) + match[5]
 
     return PLACE.sub(table, page)
 

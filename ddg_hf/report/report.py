@@ -17,6 +17,7 @@ from .confusion import MOST_NUMBERS, confusion_plots, confusion_table, confusion
 from .curves import training_plots
 from .evaluations import distilled, results_of
 from .figures import Plot, require_matplotlib, save_figures
+from .matching import matching_table
 from .model import Cell, Results
 from .nearest import MEASURE
 from .page import Page, Section, render, with_own_names
@@ -153,7 +154,12 @@ def _accuracy(results: Results, several: bool) -> list[Section]:
             "interval of a difference says what can be told; two intervals of accuracies that overlap do not."
         )
         sections.append(Section(f"differences{suffix}", f"Differences{of}", intro, [*pairs, *more]))
-    tables = (accuracy.quality_table(results), accuracy.transfer_table(results), _plain_table(results))
+    tables = (
+        accuracy.quality_table(results),
+        accuracy.transfer_table(results),
+        matching_table(results),
+        _plain_table(results),
+    )
     blocks = [table for table in tables if table is not None]
     if blocks:
         sections.append(Section(f"sets{suffix}", f"Sets{of}", blocks=blocks))

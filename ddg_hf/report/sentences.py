@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from .collect import Contents
 from .differences import excludes_zero, is_significant
+from .matching import matching_sentences
 from .model import Comparison, Results, measure_title
 from .samples import Samples
 from .tables import Column, shown
@@ -21,6 +22,7 @@ def sentences(contents: Contents, found: Sequence[Results], samples: Samples) ->
         if results.rows:
             result += _highest(results)
             result += _focus(results)
+            result += matching_sentences(results)
             result += _transfer(results)
             result += _power(results)
     result += _copies(samples)

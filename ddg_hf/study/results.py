@@ -19,6 +19,7 @@ from .comparisons import Side, compare_sides, rank_table, sizes_needed
 from .config import StudyArguments
 from .costs import cost_of
 from .flops import TextTokens
+from .matching import matching_table
 from .methods import Method
 from .plan import Cell
 from .runner import DONE, CellState, StudyDirectory
@@ -75,6 +76,7 @@ class StudyResults:
             "ranks": {kind: rank_table(self._accuracies(measured, kind)) for kind in KINDS[:2]},
             "power": {kind: self._power(measured, kind) for kind in KINDS[:2]},
             "transfer": {kind: transfer_table(_groups(measured, kind)) for kind in KINDS[:2]},
+            "matching": matching_table(self.done, self.directory),
             "missing": [cell.name for cell in self.directory.cells if self.states[cell.name].state != DONE],
         }
 

@@ -209,6 +209,7 @@ def test_figures_and_tables_for_papers(report, tmp_path):
         "ranks-films",
         "power-films",
         "transfer-films",
+        "matching-films",
         "samples",
         "checks",
     ):

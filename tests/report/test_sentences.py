@@ -10,6 +10,7 @@ from ddg_hf.report.model import Comparison, Method, Results, Row
 from ddg_hf.report.samples import Samples
 from ddg_hf.report.sentences import compared, sentences
 from ddg_hf.report.values import Estimate
+from tests.report import builders
 
 RESULTS = Results("films", methods=[Method("ddg", "DDG", kind="generated"), Method("random", "random", kind="real")])
 
@@ -105,6 +106,25 @@ def test_whether_the_gradient_cosine_goes_with_accuracy(low, high, what):
     (found,) = sentences(Contents(Path("films"), []), [results], Samples())
     assert found.startswith(f"Among 60 sets, each compared with others of its kind, {what}: rank correlation ")
     results = Results("films", rows=rows({("ddg", 5): 0.6}), transfer={"raw": others})
+    assert sentences(Contents(Path("films"), []), [results], Samples()) == []
+
+
+@pytest.mark.parametrize(
+    ("pairs", "what"),
+    [
+        ([(0.7, 0.8)], "raised the gradient cosine of fresh texts, which it maximises: 0.700 before, 0.800 after."),
+        ([(0.8, 0.7)], "did not raise the gradient cosine of fresh texts"),
+        ([(0.8, 0.8001)], "did not change the gradient cosine of fresh texts"),
+        ([(0.7, 0.8), (0.8, 0.9), (None, 0.1)], "0.750 before, 0.850 after, a mean of 2 training seeds."),
+    ],
+)
+def test_whether_the_matching_raised_what_it_maximises(pairs, what):
+    rows_of = [builders.matching("ema", seed, *pair) for seed, pair in enumerate(pairs)]
+    results = Results("films", rows=rows({("ddg", 5): 0.6}), matching=rows_of)
+    (found,) = sentences(Contents(Path("films"), []), [results], Samples())
+    assert found.startswith("The matching of DDG ") and what in found
+    unknown = [builders.matching("ema", 0, None, 0.8), {"student": 3, "after": "x"}, {}]
+    results = Results("films", rows=rows({("ddg", 5): 0.6}), matching=unknown)
     assert sentences(Contents(Path("films"), []), [results], Samples()) == []
 
 

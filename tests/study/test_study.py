@@ -73,6 +73,18 @@ def test_sets_are_measured(study):
     assert chosen["gradient_cosine"]["mean"] > drawn["gradient_cosine"]["mean"]
 
 
+def test_what_the_matching_did_is_what_its_evaluations_say(study):
+    found = read(study / "results.json")["matching"]
+    assert [(row["student"], row["seed"], row["steps"]) for row in found] == [("ema", 0, 2), ("ema", 1, 2)]
+    for row in found:
+        log = read(study / "cells" / "distill" / "ema" / f"seed_{row['seed']}" / "trainer_state.json")["log_history"]
+        evaluations = [entry for entry in log if "eval_gradient_cosine" in entry]
+        for when, entry in zip(("before", "after"), evaluations, strict=True):
+            assert row[when]["gradient_cosine"] == entry["eval_gradient_cosine"]
+            assert row[when]["nll"] == entry["eval_nll"] > 0
+            assert 0 <= row[when]["label_consistency"] <= 1
+
+
 def test_costs_belong_to_their_method(study):
     rows = {(row["method"], row["dpc"]): row for row in read(study / "results.json")["rows"]}
     assert rows["balanced", 1]["cost"]["train_seconds"] is None

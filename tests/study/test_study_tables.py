@@ -145,8 +145,26 @@ def test_several_studies_have_a_row_each(tmp_path):
     for kind, match in (("tasks ddg rwa", "no measure 'rwa'"), ("tasks dgd raw", "no method 'dgd' .* in small")):
         with pytest.raises(UserError, match=match):
             written(f"<!-- table: small,sst2 {kind} -->\n<!-- end -->", tmp_path)
-    with pytest.raises(UserError, match="only 'tasks' takes several"):
+    with pytest.raises(UserError, match="only 'tasks' and 'matching' take several"):
         written("<!-- table: small,sst2 accuracy -->\n<!-- end -->", tmp_path)
+
+
+def test_the_matching_has_a_row_for_each_student_and_seed(tmp_path):
+    after = {"gradient_cosine": 0.85, "real_gradient_cosine": 0.94, "exchanged_gradient_cosine": None, "nll": 3.456}
+    after |= {"label_consistency": 0.7801, "malformed_rate": 0.0}
+    before = after | {"gradient_cosine": 0.8, "nll": None}
+    rows = [
+        {"student": "ema", "seed": 0, "steps": 60, "before": before, "after": after},
+        {"student": "shared", "seed": 1, "steps": 60, "before": None, "after": after},
+    ]
+    for name, matching in (("cr", rows[:1]), ("mine", rows[1:]), ("none", [])):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"rows": [], "matching": matching}))
+    page = written("<!-- table: cr,mine matching -->\n<!-- end -->", tmp_path)
+    levels = "0.940 | -"
+    assert f"| CR | DDG, seed 0 | 0.800 to 0.850 | {levels} | 78.0 to 78.0 | - to 3.46 | 0.0 to 0.0 |" in page
+    assert f"| mine | DiLM, seed 1 | - to 0.850 | {levels} | - to 78.0 | - to 3.46 | - to 0.0 |" in page
+    with pytest.raises(UserError, match="no matching was evaluated in none"):
+        written("<!-- table: none matching -->\n<!-- end -->", tmp_path)
 
 
 def test_learners(tmp_path):
