@@ -78,6 +78,21 @@ def choose(pools, way: str, dpc: int, number: int, seed: int, ratio: float, embe
     return rows
 
 
+def check_made(way: Path, everything) -> None:
+    """Raises `UserError` if the sets that are there were made with other settings."""
+    import dataclasses
+
+    from ddg_hf.provenance import METADATA_FILE, read_json
+
+    made = read_json(way / METADATA_FILE)["arguments"]
+    asked = {key: value for arguments in everything for key, value in dataclasses.asdict(arguments).items()}
+    for name in ("task", "dataset", "generator", "learner", "dpc", "num_sets", "over_sample_ratio", "seed"):
+        if made.get(name) != asked[name]:
+            raise UserError(
+                f"'{way}' was made with --{name} {made.get(name)}, not {asked[name]}; choose another --output_dir"
+            )
+
+
 def write_ways(everything, output_dir: Path) -> None:
     """Samples, and writes a directory of sets for every way."""
     from ddg_hf.data.rows import fingerprints, rows_and_labels
@@ -120,6 +135,8 @@ def main(argv: list[str] | None = None) -> None:
     output_dir = Path(run_args.output_dir)
     if not all((output_dir / way / "metadata.json").is_file() for way in WAYS):
         write_ways(everything, output_dir)
+    for way in WAYS:
+        check_made(output_dir / way, everything)
     found = []
     for way in WAYS:
         sets, results = output_dir / way, output_dir / f"icl_{way}"

@@ -175,6 +175,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             + ["--inner_steps", "4", "--learner_steps", "2", "--learner_batch_size", "16", "--generate_interval", "3"]
             + ["--synthetic_per_class", "12", "--pool_per_class", "48", "--real_per_class", "16"]
             + ["--teacher_sets", "3", "--eval_snapshots", "2"]
+            # After so few updates of the learner a slower student would still be its fresh head, and see no labels.
+            + ["--ema_decay", "0.5"]
         ),
     )
     for name, source in (("lm_only", "pretrain"), ("distilled", "distill")):

@@ -93,6 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         task=spec.name,
         data_fingerprint=fingerprints(dataset),
         generator_run=recorded_run(generator_args.generator),
+        scored_rows=0 if facts.losses_N is None else len(facts.losses_N),
     )
     with atomic_directory(output_dir) as directory:
         write_distilled(directory, sets, spec, metadata)

@@ -17,24 +17,32 @@ figures and tables of it in `figures/`: PNG, SVG, CSV, Markdown and LaTeX.
 Exit code 1: some commands failed; the others are done, and the same command line tries them again.
 """
 
+import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ddg_hf.configs import DataArguments, RecipeParser, RunArguments
 from ddg_hf.errors import UserError
 from ddg_hf.study.config import StudyArguments
 
 
-def stop_like_an_interrupt() -> None:
+@contextlib.contextmanager
+def terminated_like_an_interrupt() -> Iterator[None]:
     """Makes a scheduler's request to end like Ctrl-C: the results of what is done are written."""
 
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, interrupt)
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,18 +61,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     display.print_plan()
     summary = {"command": "study", "output_dir": run_args.output_dir}
     if arguments.plan:
-        results = study.write_results() if study.exists else None
-        if results is not None:
+        results = None
+        if study.exists:
+            study.write_plan(study.states())
+            results = study.write_results()
             display.print_results(results)
         result(summary | {"plan": display.plan(), "rows": results and results["rows"]})
         return 0
     study.prepare()
-    stop_like_an_interrupt()
-    try:
-        with display:
-            failed = study.run(display.on_change)
-    finally:  # also of a study that is interrupted
-        results = study.write_results()
+    with terminated_like_an_interrupt():
+        try:
+            with display:
+                failed = study.run(display.on_change)
+        finally:  # also of a study that is interrupted
+            results = study.write_results()
     display.print_results(results)
     study.write_report()
     failures = {"failed": [cell.name for cell in failed], "missing": results["missing"]}

@@ -111,6 +111,19 @@ def test_stages_chain(path):
         assert set(values["dpc"]) <= set(before["dpc"])
 
 
+@pytest.mark.parametrize("task", [task for task in TASKS if task != "toy"])
+def test_a_study_has_the_settings_of_the_other_files(task):
+    study, files = load(RECIPES / task / "study.yaml"), {s: load(RECIPES / task / f"{s}.yaml") for s in STAGES}
+    own = {"task", "output_dir", "generator", "learner", "dpc", "num_sets", "student"}
+    for stage in ("pretrain", "distill", "generate"):
+        options = {key: value for key, value in study["options"][stage].items() if key != "eval_on_start"}
+        assert options == {key: value for key, value in files[stage].items() if key not in own}
+    evaluation = files["evaluate_icl"]
+    for key in ("model", "split", "dpc", "test_number"):
+        assert study.get(key) == evaluation.get(key)
+    assert (study["generator"], study["learner"]) == (files["pretrain"]["generator"], files["distill"]["learner"])
+
+
 @pytest.mark.parametrize("path", FILES, ids=identifier)
 def test_file_begins_with_its_command(path):
     stage, _ = split_name(path)

@@ -1,5 +1,5 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
-"""What the matching did to its generators: a table, and whether it raised what it maximises."""
+"""What the matching did to its generators, as a table and in a sentence."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -42,7 +42,7 @@ def matching_table(results: Results) -> Table | None:
         for row in found
     ]
     note = (
-        "Fresh texts of the generator at students spread over a trajectory. Cosine: of their gradient and that of "
+        "Fresh texts of the generator, at the same students before and after. Cosine: of their gradient and that of "
         "real rows, which the matching maximises; beside it that of training rows, drawn at random, and of these "
         "under other labels. Where the last two are close, the matching can hardly see labels. DDG and DiLM have "
         "different students, so that their cosines are not to be compared. Real texts: of the validation split, nats "
@@ -52,7 +52,7 @@ def matching_table(results: Results) -> Table | None:
 
 
 def matching_sentences(results: Results) -> list[str]:
-    """Whether matching raised the cosine that it maximises, a sentence for each kind of student."""
+    """What became of the cosine that matching maximises, a sentence for each kind of student."""
     sentences = []
     for student in dict.fromkeys(text(row.get("student")) for row in results.matching):
         pairs = [
@@ -62,16 +62,12 @@ def matching_sentences(results: Results) -> list[str]:
         ]
         if not pairs:
             continue
-        before, after = (sum(values) / len(pairs) for values in zip(*pairs, strict=True))
-        shown_before, shown_after = (shown(value, _COSINE) for value in (before, after))
-        verb = "raised" if after > before else "did not raise"
-        if shown_before == shown_after:
-            verb = "did not change"
-        seeds = f", a mean of {len(pairs)} training seeds" if len(pairs) > 1 else ""
+        before, after = (shown(sum(values) / len(pairs), _COSINE) for values in zip(*pairs, strict=True))
+        seeds = f", means of {len(pairs)} training seeds" if len(pairs) > 1 else ""
         on = f" on {results.subject}" if results.split else ""
         sentences.append(
-            f"The matching of {_STUDENTS.get(student, student)}{on} {verb} the gradient cosine of fresh texts, which "
-            f"it maximises: {shown_before} before, {shown_after} after{seeds}."
+            f"The gradient cosine of fresh texts, which the matching of {_STUDENTS.get(student, student)}{on} is to "
+            f"raise, was {before} before it and {after} after it{seeds}."
         )
     return sentences
 

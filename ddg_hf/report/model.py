@@ -108,7 +108,6 @@ class Results:
         power: By measure, rows of `dpc`, `a` and `b` (whose spread it is), `points`, `num_sets`, `num_queries`.
         transfer: By measure, rows of `measure` (of sets), `correlation`, `p_holm`, `num_sets`, `num_groups`.
         matching: Rows of `student`, `seed`, `steps`, and `before` and `after` with what was measured on fresh texts.
-        selection: Rows of a table that is shown as it is.
     """
 
     task: str
@@ -121,7 +120,6 @@ class Results:
     power: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     transfer: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     matching: Sequence[dict[str, Any]] = ()
-    selection: Sequence[dict[str, Any]] = ()
 
     @property
     def subject(self) -> str:

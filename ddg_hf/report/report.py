@@ -158,27 +158,11 @@ def _accuracy(results: Results, several: bool) -> list[Section]:
         accuracy.quality_table(results),
         accuracy.transfer_table(results),
         matching_table(results),
-        _plain_table(results),
     )
     blocks = [table for table in tables if table is not None]
     if blocks:
         sections.append(Section(f"sets{suffix}", f"Sets{of}", blocks=blocks))
     return sections
-
-
-def _plain_table(results: Results) -> Table | None:
-    """Rows that a study wrote about its selection, as they are."""
-    if not results.selection:
-        return None
-    names = list(dict.fromkeys(name for row in results.selection for name in row))
-    rows = [[_plain(row.get(name)) for name in names] for row in results.selection]
-    return Table("selection", "Selection", [Column(name, name.replace("_", " ")) for name in names], rows)
-
-
-def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, str):
-        return None if value is None else without_paths(value)
-    return f"{value:.4g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _training(contents: Contents) -> Section | None:

@@ -105,7 +105,6 @@ def _results(content: Mapping[str, Any], task: str, methods: list[Method]) -> Re
         power=_by_measure(content.get("power")),
         transfer=_by_measure(content.get("transfer")),
         matching=[dict(row) for row in mappings(content.get("matching"))],
-        selection=[dict(row) for row in mappings(content.get("selection"))],
     )
 
 

@@ -58,7 +58,9 @@ def compare_sides(sides: Mapping[str, Side]) -> list[dict[str, Any]]:
     for name, side in sides.items():
         first = next(iter(sides))
         if not np.array_equal(side.queries_Q, sides[first].queries_Q):
-            raise UserError(f"'{first}' and '{name}' were tested on different queries; run one of them again")
+            raise UserError(
+                f"'{first}' and '{name}' were tested on different queries; delete below cells/ what is to be run again"
+            )
     names, members = list(sides), list(sides.values())
     pairs = [(a, b) for b, a in combinations(range(len(names)), 2)]
     intervals = paired_differences([side.correct_SQ for side in members], pairs, [side.clusters for side in members])

@@ -102,8 +102,8 @@ def _chain(cell: Cell, by_name: Mapping[str, Cell]) -> list[Cell]:
 
 
 def _flops_of(cell: Cell, directory: StudyDirectory, tokens: TextTokens) -> float | None:
-    """Estimate for a finished cell; 0 for `select`, which needs neither generator nor in-context model."""
-    if cell.stage == "select":
+    """Estimate for a finished cell; 0 for a `select` that needs no generator."""
+    if cell.stage == "select" and "generator" not in cell.inputs:
         return 0.0
     output = directory.output(cell.name)
     record = read_json(output / METADATA_FILE)
@@ -120,6 +120,7 @@ def _flops_of(cell: Cell, directory: StudyDirectory, tokens: TextTokens) -> floa
         "model": non_embedding_parameters(arguments.get("model")),
         "sampled": record.get("sampling", {}).get("sampled"),
         "queries": record.get("scored_queries"),
+        "scored_rows": record.get("scored_rows"),
     }
     num_labels = 0
     if cell.stage == "evaluate-icl":

@@ -30,7 +30,7 @@ def stage_flops(
         tokens: Mean tokens of texts.
         facts: Non-embedding parameters of the `generator`, `learner` and `model`; of an in-context evaluation also
             `prefix_tokens` (of all prompts together) and `queries` (of all sets together); of generation the
-            `sampled` texts.
+            `sampled` texts; of selection the `scored_rows` that the generator has read.
 
     Returns:
         The estimate; `None` if something that it needs is not known.
@@ -44,6 +44,8 @@ def stage_flops(
         if stage == "generate":
             # Sampled token by token, then read once for the loss.
             return 2 * FORWARD * facts["generator"] * facts["sampled"] * tokens.generated
+        if stage == "select":
+            return FORWARD * facts["generator"] * facts["scored_rows"] * tokens.real
         if stage == "rerank":  # without its prefixes, one for each set
             return FORWARD * facts["model"] * facts["queries"] * tokens.real
         if stage == "evaluate-icl":
@@ -60,7 +62,7 @@ def _batch(arguments: Mapping[str, Any]) -> int:
 def _distillation_step(
     arguments: Mapping[str, Any], num_labels: int, tokens: TextTokens, facts: Mapping[str, float]
 ) -> float:
-    """One update of the generator, with its share of the sampled pool and of the learner's training."""
+    """One update of the generator, with its share of the sampled pool, of real rows and of the learner's training."""
     labels = arguments.get("labels_per_step") or num_labels
     synthetic = labels * arguments["synthetic_per_class"]
     interval = arguments["generate_interval"] * arguments["inner_steps"]
@@ -70,6 +72,8 @@ def _distillation_step(
     trained = 0 if arguments.get("num_trajectories") else arguments["learner_steps"] * arguments["learner_batch_size"]
     learner = facts["learner"] * FORWARD * synthetic
     read = facts["learner"] * (TRAINING * trained + FORWARD * real)
+    if arguments["lm_lambda"]:
+        read += facts["generator"] * TRAINING * arguments["lm_batch_size"]
     return tokens.generated * (generator + learner) + tokens.real * read
 
 

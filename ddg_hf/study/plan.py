@@ -23,6 +23,8 @@ _MODELS = ("generator", "learner", "model")
 _PLACES = (*_MODELS, "data_dir", "distilled")
 # Candidates of a method with `+likelihood` are not the sets of the method without it.
 _CANDIDATE_SEED = 100_000
+# Of `evaluate-icl`, and nothing to the sets that `rerank` compares: each of them is scored once.
+_HOW_ANSWERS_ARE_READ = ("scoring", "orders")
 # Of `distill`; they do nothing where the student is the learner itself.
 _EMA_OPTIONS = ("ema_decay", "student_head")
 
@@ -212,8 +214,9 @@ class _Planner:
         candidates = number * self.args.likelihood_candidates
         seed = self.seed + s + _CANDIDATE_SEED
         made = self._draw(method, s, name.replace("sets/", "candidates/", 1), candidates, seed)
-        # The prompts are those of the evaluation; how answers are read is not its affair.
-        prompts = {key: value for key, value in self.args.options.get("evaluate-icl", {}).items() if key != "scoring"}
+        # The prompts are those of the evaluation.
+        evaluation = self.args.options.get("evaluate-icl", {})
+        prompts = {key: value for key, value in evaluation.items() if key not in _HOW_ANSWERS_ARE_READ}
         options = prompts | {
             "model": self.args.model,
             "candidates": self.args.likelihood_candidates,

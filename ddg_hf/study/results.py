@@ -5,7 +5,7 @@ The results of a study, as far as it is done: a row for each method and number o
 Shape letters: S sets; Q queries.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +60,7 @@ class StudyResults:
     def __init__(self, directory: StudyDirectory, arguments: StudyArguments, states: dict[str, CellState]):
         self.directory, self.args, self.states = directory, arguments, states
         self.done = [cell for cell in directory.cells if states[cell.name].state == DONE]
-        self._check_data()
+        check_data(self.done, directory)
 
     def as_dict(self, facts: dict[str, Any]) -> dict[str, Any]:
         """The content of `results.json`; `facts` are about the study as a whole."""
@@ -81,19 +81,6 @@ class StudyResults:
         }
 
     # ---- reading ----
-
-    def _check_data(self) -> None:
-        """Raises `UserError` if the data have changed between two cells."""
-        seen: dict[str, tuple[str, str]] = {}
-        for cell in self.done:
-            record = read_json(self.directory.output(cell.name) / METADATA_FILE)
-            for split, value in (record.get("data_fingerprint") or {}).items():
-                name, other = seen.setdefault(split, (cell.name, value))
-                if value != other:
-                    raise UserError(
-                        f"'{name}' and '{cell.name}' were run on different data (split '{split}'); delete below "
-                        f"'{self.directory.output('')}' what is to be run again"
-                    )
 
     def _cells(self, method: Method, stage: str) -> list[Cell]:
         return [cell for cell in self.done if cell.method == method.name and cell.stage == stage]
@@ -227,6 +214,29 @@ class StudyResults:
         return rows
 
 
+def check_data(cells: Sequence[Cell], directory: StudyDirectory, data: Mapping[str, str] | None = None) -> None:
+    """
+    Raises `UserError` if the data have changed between two of these cells, which are done, or since.
+
+    Args:
+        cells: The cells.
+        directory: Where they are.
+        data: Fingerprints of the splits as they are now.
+    """
+    seen: dict[str, tuple[str | None, str]] = {split: (None, value) for split, value in (data or {}).items()}
+    for cell in cells:
+        record = read_json(directory.output(cell.name) / METADATA_FILE)
+        for split, value in (record.get("data_fingerprint") or {}).items():
+            name, other = seen.setdefault(split, (cell.name, value))
+            if value != other:
+                both = f"'{cell.name}' was run on other data than there are now"
+                if name is not None:
+                    both = f"'{name}' and '{cell.name}' were run on different data"
+                raise UserError(
+                    f"{both} (split '{split}'); delete below '{directory.output('')}' what is to be run again"
+                )
+
+
 def _mean_over_seeds(values: Sequence[Sequence[float]]) -> dict[str, float | None] | None:
     """Mean and interval of a number that each set of each training seed has: over seeds if there are several."""
     if not values:
@@ -257,21 +267,21 @@ def _mean_tokens(measures: Iterable[tuple[Cell, dict[str, Any]]]) -> float | Non
 
 def _side(parts: Sequence[tuple[Cell, Any]], dpc: int) -> Side | None:
     """Sets of all training seeds on the queries that they have in common."""
-    groups: list[tuple[int, Group]] = []
-    for cell, evaluation in parts:
-        for (n, _), group in evaluation.groups.items():
-            if n == dpc:
-                groups.append((cell.seed or 0, group))
+    groups: list[tuple[Cell, Group]] = [
+        (cell, group) for cell, evaluation in parts for (n, _), group in evaluation.groups.items() if n == dpc
+    ]
     if not groups:
         return None
-    queries = groups[0][1].queries_Q
-    if not all(np.array_equal(group.queries_Q, queries) for _, group in groups):
-        raise UserError(
-            "training seeds of one method were tested on different queries; delete one of them below cells/"
-        )
+    first, queries = groups[0][0].name, groups[0][1].queries_Q
+    for cell, group in groups:
+        if not np.array_equal(group.queries_Q, queries):
+            raise UserError(
+                f"'{first}' and '{cell.name}' were tested on different queries; delete below cells/ the one "
+                "that is to be run again"
+            )
     return Side(
         np.concatenate([group.correct_SQ for _, group in groups]),
-        np.concatenate([np.full(len(group.correct_SQ), seed) for seed, group in groups]),
+        np.concatenate([np.full(len(group.correct_SQ), cell.seed or 0) for cell, group in groups]),
         queries,
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..configs import DataArguments, RunArguments
+from ..data.rows import fingerprints
 from ..errors import UserError
 from ..evaluation.results import write_readable_json
 from ..provenance import METADATA_FILE, read_json, redact, run_metadata, write_json
@@ -16,7 +17,7 @@ from .config import StudyArguments
 from .costs import check_rates, estimates
 from .methods import Method
 from .plan import Cell, make_plan
-from .results import StudyResults
+from .results import StudyResults, check_data
 from .runner import DONE, FAILED, CellState, StudyDirectory, StudyRunner
 from .sources import given_sets
 
@@ -90,11 +91,14 @@ class Study:
         Makes the directory and writes the plan.
 
         Raises:
-            UserError: a command is left, and the data cannot be loaded. That is said here once, not by every command.
+            UserError: a command is left, and the data cannot be loaded, or are not those of the commands that are
+                done. That is said here, not by every command or after the last one.
         """
         states = self.states()
         if any(state.state != DONE for state in states.values()):
-            self.data.load(self.run_args.seed)
+            _, dataset = self.data.load(self.run_args.seed)
+            done = [cell for cell in self.cells if states[cell.name].state == DONE]
+            check_data(done, self.directory, fingerprints(dataset))
         self.directory.path.mkdir(parents=True, exist_ok=True)
         (self.directory.path / METADATA_FILE).unlink(missing_ok=True)
         self.write_plan(states)

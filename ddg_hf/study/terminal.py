@@ -85,10 +85,10 @@ class StudyDisplay:
         line = f"{len(left)} of {len(self.study.cells)} commands are left: "
         if total is not None:
             line += f"about {duration(total / workers)}"
+        elif known:
+            line += f"at least {duration(known / workers)}; --rates, or what has been run, tells of the others"
         else:
-            line += (
-                f"at least {duration(known / workers)}, as far as it is known (--rates, or what has been run, tells)"
-            )
+            line += "how long that takes is not known before some have been run, or from --rates"
         say(line)
 
     # ---- progress ----

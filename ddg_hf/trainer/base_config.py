@@ -74,6 +74,11 @@ class BaseConfig(TrainingArguments):
         if self.load_best_model_at_end and self.metric_for_best_model is None:
             self.metric_for_best_model, self.greater_is_better = "nll", False
         super().__post_init__()
+        if self.max_steps > 0 and self.num_train_epochs != TrainingArguments.num_train_epochs:
+            raise UserError(
+                f"--num_train_epochs does nothing beside --max_steps {self.max_steps}: leave it out, or pretrain with "
+                "--max_steps -1"
+            )
         if self.tokens_per_micro_batch is None:
             self.tokens_per_micro_batch = 1024 if self.device.type == "cpu" else 4096
         load_models_whole()

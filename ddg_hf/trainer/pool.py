@@ -100,8 +100,8 @@ class SyntheticPool:
         if short:
             raise UserError(
                 f"the generator wrote {malformed} malformed texts of {drawn} (cut, empty or without separator), too "
-                f"few good ones for {short[:5]}; pretrain it longer or raise --max_length. "
-                f"Such as: {examples[:3]}"
+                f"few good ones for {short[:5]}; pretrain it longer (cut texts: with a greater --max_length), or, if "
+                f"it wrote good ones before, lower --learning_rate or add --lm_lambda 0.1. Such as: {examples[:3]}"
             )
         return [rows[:size] for rows in good], malformed / drawn
 

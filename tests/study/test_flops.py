@@ -28,12 +28,16 @@ def test_distillation():
         "num_trajectories": 0,
         "learner_steps": 2,
         "learner_batch_size": 16,
+        "lm_lambda": 0.0,
+        "lm_batch_size": 9,
     }
     generated = 10 * (6 * 2 * 4 + 2 * 2 * 12 / 6) + 3 * 2 * 2 * 4
     trained, read = 3 * 6 * 2 * 16, 3 * 2 * 2 * 8
     assert stage_flops("distill", arguments, 2, TOKENS, FACTS) == pytest.approx(
         5 * (15 * generated + 20 * (trained + read))
     )
+    mixed = stage_flops("distill", arguments | {"lm_lambda": 0.1}, 2, TOKENS, FACTS)
+    assert mixed == pytest.approx(5 * (15 * generated + 20 * (trained + read + 10 * 6 * 9)))
     stored = stage_flops("distill", arguments | {"num_trajectories": 4}, 2, TOKENS, FACTS)
     assert stored == pytest.approx(5 * (15 * generated + 20 * read))
 
@@ -42,6 +46,10 @@ def test_sampling_and_evaluation():
     assert stage_flops("generate", {}, 2, TOKENS, FACTS | {"sampled": 9}) == 4 * 10 * 9 * 15
     facts = FACTS | {"prefix_tokens": 300, "queries": 50}
     assert stage_flops("evaluate-icl", {}, 2, TOKENS, facts) == 2 * 7 * (300 + 50 * 20)
+
+
+def test_ranking_rows_by_the_loss_of_a_generator_reads_them():
+    assert stage_flops("select", {}, 2, TOKENS, FACTS | {"scored_rows": 30}) == 2 * 10 * 30 * 20
 
 
 def test_what_is_not_known_is_not_guessed():

@@ -184,12 +184,12 @@ def test_candidates_are_other_sets_and_prompts_are_those_of_the_evaluation():
         plan(
             ["balanced", "balanced+likelihood"],
             split="test",
-            options={"evaluate-icl": {"dtype": "bfloat16", "scoring": "likelihood"}},
+            options={"evaluate-icl": {"dtype": "bfloat16", "scoring": "likelihood", "orders": 3}},
         )
     )
     assert cells["candidates/balanced+likelihood"].options["seed"] != cells["sets/balanced"].options["seed"]
     chosen = cells["sets/balanced+likelihood"].options
-    assert chosen["dtype"] == "bfloat16" and "scoring" not in chosen
+    assert chosen["dtype"] == "bfloat16" and not {"scoring", "orders"} & set(chosen)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_every_command_line_is_accepted_by_the_parser_of_its_command(tmp_path, m
     assert parse_all(cells, tmp_path, monkeypatch) == len(cells)
 
 
-@pytest.mark.parametrize("config", sorted(RECIPES.glob("*/study*.yaml")), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("config", sorted(RECIPES.glob("*/study*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_the_studies_of_the_recipes(config, tmp_path, monkeypatch):
     argv = ["--config", str(config), "--generator", "g", "--learner", "l", "--model", "m"]
     data, arguments, run = RecipeParser((DataArguments, StudyArguments, RunArguments)).parse(argv)
@@ -244,7 +244,8 @@ def test_the_studies_of_the_recipes(config, tmp_path, monkeypatch):
     cells = make_plan(arguments, data, run.seed, None)
     assert parse_all(cells, tmp_path, monkeypatch) == len(cells)
     everything = {cell.name: CellState() for cell in cells}
-    assert all(estimates(cells, everything, arguments.rates)[cell.name] for cell in cells if cell.work)
+    if arguments.rates:  # the file was made for a machine that is known
+        assert all(estimates(cells, everything, arguments.rates)[cell.name] for cell in cells if cell.work)
 
 
 def test_a_generator_is_needed_where_one_is_trained():

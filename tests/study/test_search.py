@@ -1,6 +1,7 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """`benchmarks/distillation_search.py` and `selection_search.py`: what is tried on validation rows."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.selection_search import WAYS, choose
+from benchmarks.selection_search import WAYS, check_made, choose
 from ddg_hf.cli import main
 from ddg_hf.errors import UserError
 from ddg_hf.generation import Candidates
@@ -102,3 +103,23 @@ def test_options_that_are_missing(tmp_path):
     done = subprocess.run([*command, "--dpc", "1"], capture_output=True, text=True)
     assert done.returncode == 2 and "--model and --output_dir are needed" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_sets_of_other_settings_are_not_taken_for_these(tmp_path):
+    @dataclasses.dataclass
+    class Arguments:
+        task: str = "toy"
+        dataset: str | None = None
+        generator: str = "g"
+        learner: str = "l"
+        dpc: tuple = (1,)
+        num_sets: int = 3
+        over_sample_ratio: float = 2.0
+        seed: int = 1
+
+    made = dataclasses.asdict(Arguments()) | {"dpc": [1]}
+    (tmp_path / "metadata.json").write_text(json.dumps({"arguments": made}))
+    check_made(tmp_path, [Arguments(dpc=[1])])
+    for changed in ({"seed": 2}, {"num_sets": 4}, {"generator": "other"}):
+        with pytest.raises(UserError, match=f"was made with --{next(iter(changed))} "):
+            check_made(tmp_path, [Arguments(**{"dpc": [1]} | changed)])

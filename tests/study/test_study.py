@@ -235,6 +235,35 @@ def test_results_on_other_data_are_not_mixed(tmp_path, model_dir, study):
     assert main(["study", "--config", str(config), "--output_dir", str(copy)]) == 2
 
 
+def test_data_that_have_changed_are_noticed_before_anything_is_run(tmp_path, model_dir, study, monkeypatch, capsys):
+    copy = tmp_path / "run"
+    shutil.copytree(study, copy)
+    before = {path: path.read_bytes() for path in copy.rglob("*.json")}
+    load = DataArguments.load
+
+    def changed(self, seed):
+        spec, dataset = load(self, seed)
+        dataset["train"] = dataset["train"].select(range(len(dataset["train"]) - 1))
+        return spec, dataset
+
+    monkeypatch.setattr(DataArguments, "load", changed)
+    config = write_config(tmp_path / "study.yaml", model=model_dir, methods=[*METHODS, "herding"])
+    assert main(["study", "--config", str(config), "--output_dir", str(copy)]) == 2
+    assert "was run on other data than there are now (split 'train')" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in copy.rglob("*.json")} == before
+
+
+def test_a_plan_is_written_beside_the_results_of_what_is_done(tmp_path, model_dir, study, capsys):
+    copy = tmp_path / "run"
+    shutil.copytree(study, copy)
+    config = write_config(tmp_path / "study.yaml", model=model_dir, methods=["balanced", "herding"])
+    assert main(["study", "--config", str(config), "--output_dir", str(copy), "--plan", "true", "--quiet"]) == 0
+    states = {cell["name"]: cell["state"] for cell in read(copy / "study.json")["cells"]}
+    assert states["icl/balanced/dpc_1"] == "done" and states["icl/herding/dpc_1"] == "waiting"
+    assert {row["method"] for row in read(copy / "results.json")["rows"]} == {"balanced"}
+    assert not (copy / "cells" / "sets" / "herding").exists()
+
+
 def test_a_directory_with_other_files_is_left_alone(tmp_path, model_dir, capsys):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
