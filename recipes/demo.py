@@ -172,11 +172,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         lambda: distill.main(
             at("distill", *train, "--generator", str(output_dir / "pretrain"))
             + ["--max_steps", str(arguments.distill_steps), "--learning_rate", "5e-4", "--logging_steps", "4"]
-            + ["--inner_steps", "4", "--learner_steps", "2", "--learner_batch_size", "16", "--generate_interval", "3"]
+            + ["--inner_steps", "4", "--learner_batch_size", "16", "--generate_interval", "3"]
             + ["--synthetic_per_class", "12", "--pool_per_class", "48", "--real_per_class", "16"]
             + ["--teacher_sets", "3", "--eval_snapshots", "2"]
-            # After so few updates of the learner a slower student would still be its fresh head, and see no labels.
-            + ["--ema_decay", "0.5"]
+            # A slower student would still be its fresh head, which sees no labels.
+            + ["--learner_steps", "5", "--learner_learning_rate", "5e-4", "--ema_decay", "0.5"]
         ),
     )
     for name, source in (("lm_only", "pretrain"), ("distilled", "distill")):

@@ -129,6 +129,34 @@ def test_commands_in_running_text_exist(page):
     assert sorted(named - set(cli.COMMANDS)) == []
 
 
+# Code in running text that names a command with one of its options, and is not the whole of it.
+FRAGMENTS = {
+    "ddg-hf <command> --help",
+    "ddg-hf pretrain --max_length",
+    "ddg-hf export --format lm-eval",
+    "ddg-hf export --format dspy",
+}
+
+
+def inline_commands() -> list[Command]:
+    """Commands with arguments in running text."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for block in blocks_of(page):
+            text = text.replace(block.text, "")
+        for span in re.findall(r"`([^`\n]+ [^`\n]+)`", text):
+            if PROGRAM.match(span) and not re.fullmatch(r"ddg-hf [\w-]+", span) and span not in FRAGMENTS:
+                found += commands_of(Block(name_of(page), 1, "shell", span))
+    return found
+
+
+@pytest.mark.parametrize("command", inline_commands(), ids=lambda command: f"{command.place} {command}"[:100])
+def test_a_command_in_running_text_is_one_that_its_program_takes(command, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    commands.parse(command)
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "recipes").glob("[a-z]*.py")))
 def test_commands_in_the_docstring_of_a_recipe(name, monkeypatch):
     monkeypatch.chdir(ROOT)

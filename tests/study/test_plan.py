@@ -235,7 +235,7 @@ def test_every_command_line_is_accepted_by_the_parser_of_its_command(tmp_path, m
     assert parse_all(cells, tmp_path, monkeypatch) == len(cells)
 
 
-@pytest.mark.parametrize("config", sorted(RECIPES.glob("*/study*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}")
+@pytest.mark.parametrize("config", sorted(RECIPES.glob("*/study*.yaml")), ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_the_studies_of_the_recipes(config, tmp_path, monkeypatch):
     argv = ["--config", str(config), "--generator", "g", "--learner", "l", "--model", "m"]
     data, arguments, run = RecipeParser((DataArguments, StudyArguments, RunArguments)).parse(argv)
