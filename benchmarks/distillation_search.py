@@ -13,8 +13,16 @@ that of the options of `distill`, is a generator that is not distilled:
     --settings '{"cold": {"distill": null, "generate": {"sampling_temperature": 0.7}}}'
 
 Every setting is a small study of its own (five sets of 5 and 10 rows per class, 200 validation queries). It takes the
-pretrained generator of `--study`, unless it changes `pretrain`; what is done is not done again. More options are those
-of `ddg-hf study`. Prints one JSON object.
+pretrained generator of `--study`, unless it changes `pretrain`; what is done is not done again. Several such command
+lines at once divide the work. More options are those of `ddg-hf study`.
+
+`--less` names settings, and `icl/` directories of studies on the same queries, with which each later setting is
+compared, paired by query:
+
+    --less lm_only runs/sst2/search_base/cells/icl/balanced
+
+Prints one JSON object. Exit code 1: some settings failed, such as one whose generator writes no good texts any more;
+their `failed` says which commands.
 """
 
 import argparse
@@ -95,11 +103,29 @@ def measured(directory: Path) -> list[dict]:
         "copies",
     )
     return [
-        {key: row.get(key) for key in keep} | {key: row["icl"][key] for key in ("raw", "calibrated")} for row in rows
+        {key: row.get(key) for key in keep} | {kind: row["icl"].get(kind) for kind in ("raw", "calibrated")}
+        for row in rows
     ]
 
 
-def main() -> None:
+def in_context(directory: Path) -> dict[int, Path]:
+    """Evaluations below a directory of a study's `cells/icl/`, by rows per class."""
+    return {int(path.parent.name.removeprefix("dpc_")): path.parent for path in directory.rglob("dpc_*/results.json")}
+
+
+def differences(mine: Path, other: Path, name: str) -> list[dict]:
+    """One directory of evaluations less another, for all rows per class and both kinds of predictions."""
+    from ddg_hf.evaluation.comparison import compare
+
+    found, references = [], in_context(other)
+    for dpc, evaluation in sorted(in_context(mine).items()):
+        for prediction in ("raw", "calibrated") if dpc in references else ():
+            (row,) = compare(str(evaluation), str(references[dpc]), prediction)["rows"]
+            found.append({"less": name, "dpc": dpc, "prediction": prediction, **row["difference"]})
+    return found
+
+
+def main(argv: list[str] | None = None) -> int:
     from ddg_hf.configs import DataArguments, RecipeParser, RunArguments
     from ddg_hf.recipes import study
     from ddg_hf.study.config import StudyArguments
@@ -109,24 +135,46 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--settings", type=json.loads, required=True)
-    options, others = parser.parse_known_args()
+    parser.add_argument("--less", nargs="+", default=[])
+    options, others = parser.parse_known_args(argv)
     # A mistake is found before anything is run.
     RecipeParser((DataArguments, StudyArguments, RunArguments)).parse(["--config", str(options.config), *others])
     if not (options.study / "cells" / PRETRAINED / "metadata.json").is_file():
         parser.error(f"'{options.study}' has no {PRETRAINED}; run its study first")
+    for name in options.less:
+        if name not in options.settings and not in_context(Path(name)):
+            parser.error(f"--less: '{name}' is no setting, nor a directory with evaluations in context")
     base, found = yaml.safe_load(options.config.read_text()), []
     for name, changes in options.settings.items():
         directory = options.output_dir / name
         config = prepare(options.study, base, changes, directory)
         with contextlib.redirect_stdout(sys.stderr):
             code = study.main(["--config", str(config), *others])
-        if code:
-            sys.exit(f"'{name}' failed: see '{directory}'")
+        if code not in (0, 1):  # a mistake in the command line, which has been named
+            return code
+        cells = json.loads((directory / "study.json").read_text())["cells"]
+        settings = {other: options.output_dir / other / "cells" / "icl" for other in options.settings}
+        less = [
+            row
+            for other in options.less
+            if other != name
+            for row in differences(directory / "cells" / "icl", settings.get(other, Path(other)), other)
+        ]
         found.append(
-            {"setting": name, "changes": changes, "distillation": distilled(directory), "sets": measured(directory)}
+            {
+                "setting": name,
+                "changes": changes,
+                "distillation": distilled(directory),
+                "sets": measured(directory),
+                "differences": less,
+                "failed": {cell["name"]: cell["error"] for cell in cells if cell["state"] == "failed"},
+            }
         )
     print(json.dumps({"command": "python benchmarks/distillation_search.py", "settings": found}, indent=2))
+    return int(any(entry["failed"] for entry in found))
 
 
 if __name__ == "__main__":
-    main()
+    from ddg_hf.cli import run
+
+    sys.exit(run(main))

@@ -81,17 +81,21 @@ class StudyDirectory:
         self.fingerprints = fingerprints(cells)
 
     def output(self, name: str) -> Path:
+        """Where a cell writes."""
         return self.path / "cells" / name
 
     def log(self, name: str) -> Path:
+        """Where what a cell prints goes."""
         return self.path / "logs" / f"{name}.txt"
 
     def lock(self, name: str) -> FileLock:
+        """What a process holds while it runs a cell; not waited for."""
         path = self.path / "state" / f"{name}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(path, timeout=0)
 
     def command(self, cell: Cell, covers: Sequence[int] = ()) -> list[str]:
+        """The command line of a cell behind `ddg-hf`; `covers` as in [`Cell.arguments`]."""
         return [cell.stage, *cell.arguments(self.output, covers)]
 
     def record(self, cell: Cell) -> dict[str, Any]:
@@ -114,8 +118,9 @@ class StudyDirectory:
 
     def begin(self, cell: Cell) -> tuple[list[str], float]:
         """
-        Makes room for a cell, whose lock is held, and records with which settings it is run. An output that lacks some
-        numbers of demonstrations per class is made again with all of them.
+        Makes room for a cell, whose lock is held, and records with which settings it is run. An output that was made
+        with other settings is deleted, and one that lacks some numbers of demonstrations per class, which is made
+        again with all of them.
 
         Returns:
             The command, and the seconds that attempts with the same settings have taken.

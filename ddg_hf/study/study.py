@@ -167,7 +167,12 @@ class Study:
         write_json(self.directory.path / STUDY_FILE, content)
 
     def write_results(self) -> dict[str, Any]:
-        """Writes `results.json` from what is done, and `metadata.json` once everything is. Returns the results."""
+        """
+        Writes `results.json` from what is done, and `metadata.json` once everything is. Returns the results.
+
+        Raises:
+            UserError: a result cannot be read, or results are about different data or queries.
+        """
         states = self.states()
         facts = {
             "name": self.name,

@@ -75,6 +75,11 @@ class DistillationTrainer(GeneratorTrainer):
         probe ([`LabelProbe`], *optional*): measures label consistency.
         validator (`Callable`, *optional*): `(generator, processes) -> metrics` of generated sets, measured at every
             evaluation ([`~ddg_hf.evaluation.validation.SetValidator`]).
+
+    Raises:
+        UserError: the learner's type is not float32, `labels_per_step` exceeds the labels, or a class has too few
+            training rows. In training also: too few well-formed texts, fewer texts than processes or accumulation
+            steps, and a loss that is not finite; see [`GeneratorTrainer`] for the rest.
     """
 
     stage = "distill"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
+from torch.utils.data import Dataset
 from transformers.integrations.deepspeed import deepspeed_load_checkpoint
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
@@ -19,6 +20,7 @@ from ..errors import UserError
 from ..evaluation.label_control import LabelProbe
 from ..models.generator import Generator, num_chunks
 from ..provenance import write_json
+from .base_config import BaseConfig
 from .checkpoints import ACCUMULATORS_FILE, defect, remove_checkpoint, rotate_checkpoints, write_manifest, writing
 from .processes import Processes
 from .progress import replace_progress
@@ -41,8 +43,14 @@ class GeneratorTrainer(PublishingTrainer):
         generator ([`Generator`]): the model that is trained, with its tokenizer and sequence format.
         args ([`BaseConfig`]): the training configuration.
         train_dataset (`torch.utils.data.Dataset`): what the dataloader iterates over.
-        eval_rows, eval_labels: held-out real rows.
+        eval_rows, eval_labels: held-out real rows, one text per column, and their label ids.
         probe ([`LabelProbe`], *optional*): measures label consistency.
+        data_collator (`Callable`, *optional*): makes a batch of the items of `train_dataset`.
+        kwargs: what [`~transformers.Trainer`] takes besides (`callbacks`, `optimizers`, ...).
+
+    Raises:
+        UserError: the process sees several GPUs. In training also: a loss or gradient that is not finite, or a
+            checkpoint that is incomplete or belongs to another model or number of processes.
     """
 
     _tag_names = ["ddg_hf"]
@@ -50,8 +58,8 @@ class GeneratorTrainer(PublishingTrainer):
     def __init__(
         self,
         generator: Generator,
-        args,
-        train_dataset,
+        args: BaseConfig,
+        train_dataset: Dataset,
         eval_rows: Sequence[tuple[str, ...]] = (),
         eval_labels: Sequence[int] = (),
         probe: LabelProbe | None = None,
@@ -160,6 +168,11 @@ class GeneratorTrainer(PublishingTrainer):
     def sample_targets(self, num_per_label: int, *seed_parts: int | str, labels: Sequence[int] | None = None):
         """
         Samples `num_per_label` targets for each label; processes share the chunks and all get the whole result.
+
+        Args:
+            num_per_label: Texts of each label.
+            seed_parts: Numbers and words that determine the texts, together with label and chunk.
+            labels: Label ids; all by default.
 
         Returns:
             `dict[int, list[list[int]]]`: targets of each label, malformed ones included.

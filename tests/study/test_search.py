@@ -34,10 +34,17 @@ def search(tmp_path_factory, model_dir):
     }
     few = {"methods": ["lm_only"], "dpc": [1], "learner_dpc": [1]}
     config = write_config(path / "study.yaml", model=model_dir, options=options, **few)
-    assert main(["study", "--config", str(config), "--training_seeds", "1", "--output_dir", str(path / "study")]) == 0
+    assert (
+        main(
+            ["study", "--config", str(config), "--training_seeds", "1", "--split", "validation"]
+            + ["--output_dir", str(path / "study")]
+        )
+        == 0
+    )
     command = [sys.executable, str(ROOT / "benchmarks" / "distillation_search.py"), "--study", str(path / "study")]
     command += ["--config", str(config), "--output_dir", str(path / "search")]
     command += "--dpc 1 2 --num_sets 2 --test_number 12 --learner_dpc 1".split()
+    command += ["--less", "lm_only", str(path / "study" / "cells" / "icl" / "lm_only")]
     done = subprocess.run([*command, "--settings", json.dumps(SETTINGS)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return path, command, {entry["setting"]: entry for entry in json.loads(done.stdout)["settings"]}
@@ -54,6 +61,32 @@ def test_every_setting_is_measured(search):
     first, last = (found["faster"]["distillation"][when] for when in ("first", "last"))
     assert (first["step"], last["step"]) == (0, 2) and first["eval_nll"] != last["eval_nll"]
     assert 0 <= last["eval_malformed_rate"] <= 1 and found["faster"]["distillation"]["synthetic_nll"]["2"] > 0
+
+
+def test_settings_are_compared_with_others_and_with_studies(search):
+    path, _, found = search
+    base = str(path / "study" / "cells" / "icl" / "lm_only")
+    # The study has validation rows and one row per class; "faster" comes before "lm_only".
+    assert [(row["less"], row["dpc"]) for row in found["lm_only"]["differences"]] == [(base, 1)] * 2
+    rows = {(row["less"], row["dpc"], row["prediction"]): row for row in found["cold"]["differences"]}
+    assert {(less, dpc) for less, dpc, _ in rows} == {("lm_only", 1), ("lm_only", 2), (base, 1)}
+    for i, dpc in enumerate((1, 2)):
+        row = rows["lm_only", dpc, "calibrated"]
+        expected = [found[name]["sets"][i]["calibrated"]["mean"] for name in ("cold", "lm_only")]
+        assert row["mean"] == pytest.approx(expected[0] - expected[1]) and row["low"] <= row["mean"] <= row["high"]
+    assert not any(entry["failed"] for entry in found.values())
+
+
+def test_a_setting_that_fails_is_a_finding(search):
+    path, command, _ = search
+    settings = {"broken": {"distill": None, "generate": {"sampling_temperature": 99.0, "max_sampling_rounds": 1}}}
+    done = subprocess.run([*command, "--settings", json.dumps(settings)], capture_output=True, text=True)
+    assert done.returncode == 2 and "'lm_only' is no setting" in done.stderr
+    command = [word for word in command if word not in ("--less", "lm_only")]
+    done = subprocess.run([*command[:-1], "--settings", json.dumps(settings)], capture_output=True, text=True)
+    (entry,) = json.loads(done.stdout)["settings"]
+    assert done.returncode == 1 and entry["sets"] == entry["differences"] == []
+    assert "malformed" in entry["failed"]["sets/lm_only/seed_0"]
 
 
 def test_the_pretrained_generator_is_that_of_the_study(search):
