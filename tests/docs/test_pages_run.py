@@ -45,6 +45,7 @@ RUNS = {
 PARSED = {
     "docs/results/icl_cpu.md": "37 evaluations that differ in the task and the demonstrations alone",
     "docs/results/study_cpu.md": "hours",
+    "docs/results/study_search.md": "hours",
     "docs/scaling.md": "benchmarks",
 }
 # Python blocks, by their first lines, that cannot run here: test_python_blocks.py resolves their names.
