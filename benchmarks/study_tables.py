@@ -281,10 +281,15 @@ def ranks(results: Results) -> str:
     """Mean ranks of the methods among those with as many rows per class, the best batch-calibrated one first."""
     raw = {entry["method"]: entry for entry in results["ranks"]["raw"]}
     rows = [
-        [title_of(entry["method"]), f"{entry['mean_rank']:.1f}", f"{raw[entry['method']]['mean_rank']:.1f}"]
+        [
+            title_of(entry["method"]),
+            f"{entry['mean_rank']:.1f}",
+            f"{raw[entry['method']]['mean_rank']:.1f}",
+            str(entry["num_settings"]),
+        ]
         for entry in results["ranks"]["calibrated"]
     ]
-    return markdown(["mean rank", "batch-calibrated", "raw"], rows)
+    return markdown(["mean rank", "batch-calibrated", "raw", "among so many numbers of rows"], rows)
 
 
 def sizes(results: Results) -> str:

@@ -25,7 +25,10 @@ SMALL = {
     "transfer": {"raw": [CORRELATION | {"num_sets": 60, "num_groups": 6}], "calibrated": []},
     "ranks": {
         "raw": [{"method": "ddg", "mean_rank": 1}, {"method": "balanced", "mean_rank": 2}],
-        "calibrated": [{"method": "balanced", "mean_rank": 1.25}, {"method": "ddg", "mean_rank": 1.75}],
+        "calibrated": [
+            {"method": "balanced", "mean_rank": 1.25, "num_settings": 4},
+            {"method": "ddg", "mean_rank": 1.75, "num_settings": 2},
+        ],
     },
     "power": {"raw": [SIZE | {"sets_with_these_queries": None, "queries_with_these_sets": 2000}], "calibrated": []},
     "rows": [
@@ -123,7 +126,7 @@ def test_costs_are_those_of_one_number_of_rows(tmp_path):
 
 
 def test_ranks_have_the_best_calibrated_method_first(tmp_path):
-    assert "| balanced random | 1.2 | 2.0 |\n| DDG | 1.8 | 1.0 |" in page_of(tmp_path, "ranks")
+    assert "| balanced random | 1.2 | 2.0 | 4 |\n| DDG | 1.8 | 1.0 | 2 |" in page_of(tmp_path, "ranks")
 
 
 def test_pairs_are_of_one_method_with_each_other(tmp_path):
