@@ -257,7 +257,9 @@ def before_and_after(studies: Mapping[str, Results]) -> str:
     if not rows:
         raise UserError(f"no matching was evaluated in {', '.join(studies)}")
     names = ("cosine", "of real rows", "under other labels", "labels confirmed, %", "held-out NLL", "malformed, %")
-    return markdown(["task", "matching", *names], rows)
+    kept = [i for i, column in enumerate(zip(*rows, strict=True)) if any(cell != "-" for cell in column)]
+    head = ["task", "matching", *names]
+    return markdown([head[i] for i in kept], [[row[i] for i in kept] for row in rows])
 
 
 def costs(results: Results, dpc: str) -> str:
