@@ -138,39 +138,44 @@ def _write_report(output_dir: Path) -> None:
         say(f"no report: {error}")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs all stages and writes `summary.json` and `report.html`."""
-    arguments, run_args = RecipeParser((DemoArguments, RunArguments), prog="ddg-hf demo").parse(argv)
-    output_dir = check_output_dir(run_args.output_dir or "runs/demo", run_args.overwrite, "demo")
-    (output_dir / METADATA_FILE).unlink(missing_ok=True)
+@dataclass(frozen=True)
+class _Demo:
+    """What all stages of a demo need."""
 
-    from ddg_hf.models.offline import offline_model_path, prepare_offline_models
-    from ddg_hf.recipes import distill, evaluate_icl, evaluate_learner, generate, pretrain
+    arguments: DemoArguments
+    learner: str
+    model: str
+    output_dir: Path
+    seed: int
+    stages: Stages
 
-    missing = [name for name, given in (("minilm", arguments.learner), ("gemma", arguments.model)) if given is None]
-    if missing:
-        prepare_offline_models(missing, report=say)
-    learner = arguments.learner or str(offline_model_path("minilm"))
-    model = arguments.model or str(offline_model_path("gemma"))
+    def at(self, name: str, *options: str) -> list[str]:
+        """Options of a stage that writes to a directory of this name."""
+        return [*options, "--output_dir", str(self.output_dir / name), "--overwrite", "--seed", str(self.seed)]
 
-    def at(name: str, *options: str) -> list[str]:
-        return [*options, "--output_dir", str(output_dir / name), "--overwrite", "--seed", str(run_args.seed)]
+    @property
+    def sizes(self) -> list[str]:
+        """How many sets of how many rows there are."""
+        return ["--dpc", str(self.arguments.dpc), "--num_sets", str(self.arguments.num_sets)]
 
-    data = ["--task", "toy"]
-    sizes = ["--dpc", str(arguments.dpc), "--num_sets", str(arguments.num_sets)]
-    train = [*data, "--learner", learner, "--save_strategy", "no", "--probe_samples", "24"]
-    stages = Stages(total=13)
-    stages.run(
+
+def _make_sets(demo: _Demo) -> None:
+    """Trains both generators, and samples a directory of sets from each."""
+    from ddg_hf.recipes import distill, generate, pretrain
+
+    learner, arguments = ["--task", "toy", "--learner", demo.learner], demo.arguments
+    train = [*learner, "--save_strategy", "no", "--probe_samples", "24"]
+    demo.stages.run(
         "pretrain",
         lambda: pretrain.main(
-            at("pretrain", *train, "--generator_config", "tiny", "--max_steps", str(arguments.pretrain_steps))
+            demo.at("pretrain", *train, "--generator_config", "tiny", "--max_steps", str(arguments.pretrain_steps))
             + ["--learning_rate", "3e-3", "--per_device_train_batch_size", "32", "--logging_steps", "100"]
         ),
     )
-    stages.run(
+    demo.stages.run(
         "distill",
         lambda: distill.main(
-            at("distill", *train, "--generator", str(output_dir / "pretrain"))
+            demo.at("distill", *train, "--generator", str(demo.output_dir / "pretrain"))
             + ["--max_steps", str(arguments.distill_steps), "--learning_rate", "5e-4", "--logging_steps", "4"]
             + ["--inner_steps", "4", "--learner_batch_size", "16", "--generate_interval", "3"]
             + ["--synthetic_per_class", "12", "--pool_per_class", "48", "--real_per_class", "16"]
@@ -180,48 +185,74 @@ def main(argv: Sequence[str] | None = None) -> int:
         ),
     )
     for name, source in (("lm_only", "pretrain"), ("distilled", "distill")):
-        stages.run(
+        demo.stages.run(
             f"generate {name}",
             lambda name=name, source=source: generate.main(
-                at(name, *data, *sizes, "--learner", learner, "--generator", str(output_dir / source))
+                demo.at(name, *learner, *demo.sizes, "--generator", str(demo.output_dir / source))
                 + ["--over_sample_ratio", "10"]
             ),
         )
+
+
+def _measure(demo: _Demo) -> list[dict]:
+    """Evaluates every method as training data and in context. Returns the rows of `summary.json`."""
+    from ddg_hf.recipes import evaluate_icl, evaluate_learner
+
     demonstrations = {
         "zero-shot": ["--demonstrations", "zero_shot"],
-        "balanced random": ["--demonstrations", "balanced", *sizes],
-        "K-centers": ["--demonstrations", "k_centers", *sizes],
-        "LM-only generator": ["--distilled", str(output_dir / "lm_only"), *sizes],
-        "DDG": ["--distilled", str(output_dir / "distilled"), *sizes],
+        "balanced random": ["--demonstrations", "balanced", *demo.sizes],
+        "K-centers": ["--demonstrations", "k_centers", *demo.sizes],
+        "LM-only generator": ["--distilled", str(demo.output_dir / "lm_only"), *demo.sizes],
+        "DDG": ["--distilled", str(demo.output_dir / "distilled"), *demo.sizes],
     }
-    rows, test_number = [], ["--test_number", str(arguments.test_number)]
+    arguments, rows = demo.arguments, []
+    common = ["--task", "toy", "--learner", demo.learner, "--test_number", str(arguments.test_number)]
     for method in METHODS:
         folder = method.lower().replace(" ", "_").replace("-", "_")
+        options = [*common, *demonstrations[method]]
         learner_dir = None
         if method != "zero-shot":
-            learner_dir = output_dir / f"learner_{folder}"
-            stages.run(
+            learner_dir = demo.output_dir / f"learner_{folder}"
+            demo.stages.run(
                 f"learner on {method}",
-                lambda method=method, folder=folder: evaluate_learner.main(
-                    at(f"learner_{folder}", *data, "--learner", learner, *demonstrations[method], *test_number)
-                    + ["--num_seeds", "1", "--train_steps", str(arguments.train_steps), "--learning_rate", "3e-4"]
+                lambda folder=folder, options=options: evaluate_learner.main(
+                    demo.at(f"learner_{folder}", *options, "--num_seeds", "1", "--learning_rate", "3e-4")
+                    + ["--train_steps", str(arguments.train_steps)]
                 ),
             )
-        stages.run(
+        demo.stages.run(
             f"ICL with {method}",
-            lambda method=method, folder=folder: evaluate_icl.main(
-                at(f"icl_{folder}", *data, "--model", model, "--dtype", arguments.dtype, "--learner", learner)
-                + [*demonstrations[method], *test_number]
+            lambda folder=folder, options=options: evaluate_icl.main(
+                demo.at(f"icl_{folder}", *options, "--model", demo.model, "--dtype", arguments.dtype)
             ),
         )
-        rows.append(_summary_row(method, learner_dir, output_dir / f"icl_{folder}"))
+        rows.append(_summary_row(method, learner_dir, demo.output_dir / f"icl_{folder}"))
+    return rows
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs all stages and writes `summary.json` and `report.html`."""
+    arguments, run_args = RecipeParser((DemoArguments, RunArguments), prog="ddg-hf demo").parse(argv)
+    output_dir = check_output_dir(run_args.output_dir or "runs/demo", run_args.overwrite, "demo")
+    (output_dir / METADATA_FILE).unlink(missing_ok=True)
+
+    from ddg_hf.models.offline import offline_model_path, prepare_offline_models
+
+    missing = [name for name, given in (("minilm", arguments.learner), ("gemma", arguments.model)) if given is None]
+    if missing:
+        prepare_offline_models(missing, report=say)
+    learner = arguments.learner or str(offline_model_path("minilm"))
+    model = arguments.model or str(offline_model_path("gemma"))
+    demo = _Demo(arguments, learner, model, output_dir, run_args.seed, Stages(total=13))
+    _make_sets(demo)
+    rows = _measure(demo)
     summary = {
         "task": "toy",
         "dpc": arguments.dpc,
         "num_sets": arguments.num_sets,
         "num_queries": arguments.test_number,
         "rows": rows,
-        "seconds": stages.seconds,
+        "seconds": demo.stages.seconds,
         "generated_texts": _generated_texts(output_dir / "distilled", arguments.dpc),
     }
     write_json(output_dir / "summary.json", summary)
