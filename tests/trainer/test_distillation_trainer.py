@@ -11,6 +11,7 @@ import torch
 from ddg_hf.errors import UserError
 from ddg_hf.models.sequence_format import EncodedText
 from ddg_hf.trainer.distillation_config import DistillationConfig
+from ddg_hf.trainer.lm_config import GeneratorPretrainingConfig
 from ddg_hf.trainer.runs import run_training
 from ddg_hf.trainer.snapshots import exchanged, spread, tells_labels_apart
 from tests.trainer import helpers
@@ -289,11 +290,17 @@ def test_more_accumulation_steps_than_rows_is_an_error(trained):
         ({"top_p": 0.0}, "--top_p"),
         ({"pool_per_class": 4}, "--pool_per_class 4"),
         ({"probe_samples": -1}, "--probe_samples"),
+        ({"num_train_epochs": 2}, "--num_train_epochs does nothing beside --max_steps 20000"),
     ],
 )
 def test_impossible_arguments(tmp_path, arguments, named):
     with pytest.raises(UserError, match=named):
         DistillationConfig(output_dir=str(tmp_path), **arguments)
+
+
+def test_epochs_can_be_pretrained(tmp_path):
+    args = GeneratorPretrainingConfig(output_dir=str(tmp_path), max_steps=-1, num_train_epochs=2)
+    assert args.num_train_epochs == 2
 
 
 def test_loss_that_is_not_finite_is_an_error(pretrained, tmp_path):
