@@ -181,7 +181,8 @@ def run_jobs(
     progress: Callable[[str, int], None],
 ) -> list[ICLRun]:
     """
-    Runs the jobs, except those that `partial` has, and keeps each as soon as it is finished.
+    Runs the jobs, except those that `partial` has, and keeps each as soon as it is finished. Of jobs that show the
+    same demonstrations in the same order, such as sets of a selection that draws nothing, one is run.
 
     Args:
         evaluator: The evaluator.
@@ -194,14 +195,21 @@ def run_jobs(
     Raises:
         UserError: as the evaluator does.
     """
-    runs = []
+    runs, found = [], {}
     for job in jobs:
+        shown = repr((job.each, job.demonstrations))
         prediction = partial.load(job.name)
-        if prediction is None:
+        if prediction is None and shown in found:
+            prediction = dataclasses.replace(found[shown], seconds=0.0)
+            partial.save(job.name, prediction)
+            progress(job.name, len(queries))
+        elif prediction is None:
             prediction = job.run(evaluator, queries, lambda done, job=job: progress(job.name, done))
             partial.save(job.name, prediction)
         else:
             progress(job.name, len(queries))
+        if not prediction.failed_Q.any():  # what has failed may be answered the next time
+            found[shown] = prediction
         runs.append(ICLRun(job.dpc, job.rounds, job.set_id, seed, job.order, prediction))
     return runs
 

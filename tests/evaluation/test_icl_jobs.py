@@ -1,6 +1,7 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """What an in-context evaluation consists of, and what identifies it."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,24 @@ def test_a_stopped_series_goes_on(tmp_path):
     assert first.shown + second.shown == whole.shown and len(second.shown) == 2
     assert [(r.dpc, r.set_id, r.order) for r in runs] == [(r.dpc, r.set_id, r.order) for r in expected]
     assert done == [(job.name, len(QUERIES)) for job in jobs]
+
+
+def test_the_same_prompt_is_answered_once(tmp_path):
+    """As of K-centers with one row per class: all its sets are the same."""
+    first, second, *others = jobs_of()
+    jobs = [first, second, *(dataclasses.replace(job, demonstrations=first.demonstrations) for job in others)]
+    partial, evaluator, done = PartialRuns(tmp_path, fingerprint("series")), Evaluator(), []
+    runs = run_jobs(evaluator, jobs, QUERIES, partial, 1, lambda name, count: done.append((name, count)))
+    assert evaluator.shown == [first.demonstrations, second.demonstrations]
+    assert done == [(job.name, len(QUERIES)) for job in jobs] and all(partial.has(job.name) for job in jobs)
+    assert [(r.dpc, r.set_id, r.order) for r in runs] == [(j.dpc, j.set_id, j.order) for j in jobs]
+    for run in runs[2:]:
+        assert (run.prediction.predictions_Q == runs[0].prediction.predictions_Q).all() and run.prediction.seconds == 0
+    again = run_jobs(Evaluator(stop_at=0), jobs, QUERIES, partial, 1, lambda name, count: None)
+    assert [r.prediction.seconds for r in again] == [r.prediction.seconds for r in runs]
+    failing = Evaluator(fail_at=1)
+    run_jobs(failing, jobs, QUERIES, PartialRuns(tmp_path, fingerprint("x")), 1, lambda name, count: None)
+    assert failing.shown == [first.demonstrations, second.demonstrations, first.demonstrations]
 
 
 def test_a_job_with_failed_queries_is_done_again(tmp_path):
