@@ -135,9 +135,14 @@ def collect(source: str | os.PathLike) -> Contents:
     if root is not None:
         study = read_study(root)
         cells = root / "cells"
-        # What lies beside the study is not measured by it.
-        inside = [run for run in runs if root in run.path.parents]
-        runs = [Run(_name(run.path, cells), run.path, run.metadata, run.has_sets) for run in inside]
+        # What lies beside the study, or was run for methods that it no longer has, is not measured by it.
+        named = {run.path: _name(run.path, cells) for run in runs if root in run.path.parents}
+        planned = {cell.name for cell in study.cells}
+        runs = [
+            Run(named[run.path], run.path, run.metadata, run.has_sets)
+            for run in runs
+            if named.get(run.path) in planned
+        ]
     contents = Contents(path, runs, study)
     if study is None and not any(run.has_sets or run.stage in (*TRAINING, *EVALUATIONS) for run in runs):
         raise UserError(

@@ -237,6 +237,7 @@ def study_plan(methods=METHODS) -> dict[str, Any]:
         }
         for name, *_ in methods
     ]
+    cells += [{"name": f"{stage}/seed_0", "command": [stage], "state": "done"} for stage in ("pretrain", "distill")]
     cells.append({"name": "sets/ddg/seed_0", "command": ["generate"], "method": "ddg", "seed": 0, "state": "done"})
     cells.append({"name": "icl/dpp", "command": ["evaluate-icl"], "method": "dpp", "state": "failed",
                   "error": "cannot read '/home/somebody/data/x.parquet'"})  # fmt: skip

@@ -14,6 +14,14 @@ from ddg_hf.report.study import read_study
 from tests.report import builders
 
 
+def test_what_a_study_no_longer_has_is_left_out(tmp_path):
+    builders.study(tmp_path)
+    before = [run.name for run in collect(tmp_path).runs]
+    builders.sets(tmp_path / "cells" / "sets" / "balanced+likelihood", builders.texts(4), dpc=5)
+    builders.icl_run(tmp_path / "cells" / "icl" / "herding" / "dpc_5", "herding", dpc=5)
+    assert [run.name for run in collect(tmp_path).runs] == before and "sets/ddg/seed_0" in before
+
+
 def test_a_study(tmp_path):
     contents = collect(builders.study(tmp_path / "films"))
     assert contents.name == "films" and contents.study.results is not None

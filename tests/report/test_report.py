@@ -67,7 +67,7 @@ def test_a_study_has_every_section(report, tmp_path):
     expected = "summary accuracy differences sets training costs confusion samples checks commands runs".split()
     assert [name for name in ids if name != "absent"] == expected
     assert "DDG is ahead of balanced random real rows by" in page.text
-    assert "The study is not finished: of 8 commands 1 not run yet and 1 failed." in page.text
+    assert "The study is not finished: of 10 commands 1 not run yet and 1 failed." in page.text
     titles = [attributes["aria-label"] for attributes in page.of("div") if attributes.get("role") == "group"]
     assert len(set(titles)) > 15
     matrices = {title for title in titles if title.startswith("Figure: ") and title.endswith(", DPC 5")}
