@@ -50,7 +50,7 @@ MEASURED = {
     "self_bleu": "self-BLEU",
     "tokens_per_demonstration": "tokens of a demonstration",
 }
-TASK_TITLES = {"sst2": "SST-2", "ag_news": "AG News", "cr": "CR", "banking77": "BANKING77", "bike_shop": "bike shop"}
+TASK_TITLES = {"sst2": "SST-2", "sst2_gentle": "SST-2", "ag_news": "AG News", "cr": "CR", "banking77": "BANKING77", "bike_shop": "bike shop"}
 """How readers call the task of a study."""
 STUDENTS = {"ema": "DDG", "shared": "DiLM"}
 
