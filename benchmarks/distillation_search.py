@@ -35,6 +35,8 @@ from pathlib import Path
 
 import yaml
 
+from ddg_hf.errors import UserError
+
 PRETRAINED = "pretrain/seed_0"
 SMALL = {
     "dpc": [5, 10],
@@ -109,8 +111,17 @@ def measured(directory: Path) -> list[dict]:
 
 
 def in_context(directory: Path) -> dict[int, Path]:
-    """Evaluations below a directory of a study's `cells/icl/`, by rows per class."""
-    return {int(path.parent.name.removeprefix("dpc_")): path.parent for path in directory.rglob("dpc_*/results.json")}
+    """
+    Evaluations below a directory of a study's `cells/icl/`, by rows per class. Raises `UserError` if they are of
+    several methods or seeds.
+    """
+    found: dict[int, Path] = {}
+    for path in sorted(directory.rglob("dpc_*/results.json")):
+        dpc = int(path.parent.name.removeprefix("dpc_"))
+        if dpc in found:
+            raise UserError(f"'{directory}' has several evaluations with {dpc} rows per class; name one of them")
+        found[dpc] = path.parent
+    return found
 
 
 def differences(mine: Path, other: Path, name: str) -> list[dict]:

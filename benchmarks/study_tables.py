@@ -50,7 +50,14 @@ MEASURED = {
     "self_bleu": "self-BLEU",
     "tokens_per_demonstration": "tokens of a demonstration",
 }
-TASK_TITLES = {"sst2": "SST-2", "sst2_gentle": "SST-2", "ag_news": "AG News", "cr": "CR", "banking77": "BANKING77", "bike_shop": "bike shop"}
+TASK_TITLES = {
+    "sst2": "SST-2",
+    "sst2_gentle": "SST-2",
+    "ag_news": "AG News",
+    "cr": "CR",
+    "banking77": "BANKING77",
+    "bike_shop": "bike shop",
+}
 """How readers call the task of a study."""
 STUDENTS = {"ema": "DDG", "shared": "DiLM"}
 
@@ -235,6 +242,8 @@ def before_and_after(studies: Mapping[str, Results]) -> str:
 
     def change(row: Mapping[str, Any], name: str, digits: int, factor: int = 1) -> str:
         values = [None if row[when] is None else row[when][name] for when in ("before", "after")]
+        if values == [None, None]:
+            return "-"
         return " to ".join("-" if value is None else f"{factor * value:.{digits}f}" for value in values)
 
     def level(row: Mapping[str, Any], name: str) -> str:
@@ -252,7 +261,7 @@ def before_and_after(studies: Mapping[str, Results]) -> str:
             change(row, "malformed_rate", 1, 100),
         ]
         for study, results in studies.items()
-        for row in results["matching"]
+        for row in results.get("matching", [])
     ]
     if not rows:
         raise UserError(f"no matching was evaluated in {', '.join(studies)}")
@@ -291,7 +300,7 @@ def ranks(results: Results) -> str:
         ]
         for entry in results["ranks"]["calibrated"]
     ]
-    return markdown(["mean rank", "batch-calibrated", "raw", "among so many numbers of rows"], rows)
+    return markdown(["mean rank", "batch-calibrated", "raw", "settings ranked"], rows)
 
 
 def sizes(results: Results) -> str:

@@ -42,7 +42,7 @@ def terminated_like_an_interrupt() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

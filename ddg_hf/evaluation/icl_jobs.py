@@ -197,7 +197,7 @@ def run_jobs(
     """
     runs, found = [], {}
     for job in jobs:
-        shown = repr((job.each, job.demonstrations))
+        shown = None if job.each else repr(job.demonstrations)
         prediction = partial.load(job.name)
         if prediction is None and shown in found:
             prediction = dataclasses.replace(found[shown], seconds=0.0)
@@ -208,7 +208,7 @@ def run_jobs(
             partial.save(job.name, prediction)
         else:
             progress(job.name, len(queries))
-        if not prediction.failed_Q.any():  # what has failed may be answered the next time
+        if shown is not None and not prediction.failed_Q.any():  # what has failed may be answered the next time
             found[shown] = prediction
         runs.append(ICLRun(job.dpc, job.rounds, job.set_id, seed, job.order, prediction))
     return runs

@@ -110,7 +110,9 @@ class StudyArguments:
         default=None, metadata={"help": "Seconds per query, pretrain_step, distill_step, ..., as JSON."}
     )
     num_workers: int = field(default=1, metadata={"help": "Commands that run at the same time."})
-    plan: bool = field(default=False, metadata={"help": "Run nothing: print the plan, and the results so far."})
+    plan: bool = field(
+        default=False, metadata={"help": "Run nothing: print the plan; print and write the results so far."}
+    )
 
     def __post_init__(self):
         for name in ("set_counts", "seed_counts", "given", "options", "rates"):

@@ -1,12 +1,16 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """How long the cells that are left will take, by those that are done."""
 
+import json
+
 import pytest
 
 from ddg_hf.errors import UserError
-from ddg_hf.study.costs import check_rates, estimates
+from ddg_hf.study.costs import check_rates, cost_of, estimates
+from ddg_hf.study.flops import TextTokens
 from ddg_hf.study.plan import Cell
-from ddg_hf.study.runner import DONE, CellState
+from ddg_hf.study.runner import DONE, CellState, StudyDirectory
+from tests import tiny_models
 
 
 def icl(name, dpc, queries):
@@ -23,6 +27,21 @@ def test_by_the_same_size_then_by_rates_then_by_others():
     assert estimates(cells, states, {"query": 2.0})["d"] == 20, "zero-shot says little about twenty per class"
     states["b"] = CellState(DONE, 400.0)
     assert estimates(cells, states, {"query": 2.0})["c"] == 1200
+
+
+def test_repeated_prompts_cost_nothing(tmp_path):
+    tiny_models.make_gpt2(300).save_pretrained(tmp_path / "model")
+    cell = Cell("icl/k_centers/dpc_1", "evaluate-icl", {}, dpc=1)
+    directory, flops = StudyDirectory(tmp_path, [cell]), []
+    output = directory.output(cell.name)
+    output.mkdir(parents=True)
+    (output / "metadata.json").write_text(json.dumps({"arguments": {"model": str(tmp_path / "model")}}))
+    first = {"num_queries": 5, "prefix_tokens": 20, "seconds": 1.5}
+    for runs in ([first], [first, first | {"seconds": 0.0}], [first, first]):
+        (output / "results.json").write_text(json.dumps({"runs": runs}))
+        states = {cell.name: CellState(DONE, 1.5)}
+        flops.append(cost_of([cell], directory, states, TextTokens(10.0, 10.0))["flops"])
+    assert flops[0] == flops[1] and flops[2] == 2 * flops[0] > 0
 
 
 def test_what_has_no_work_takes_what_others_took():
