@@ -80,13 +80,13 @@ def distilled(directory: Path) -> dict | None:
     """
     What the evaluations of a distillation have measured, before it and after, and the NLL of its own texts by step.
     """
-    state = directory / "cells" / "distill" / "ema" / "seed_0" / "trainer_state.json"
+    from ddg_hf.study.matching import MEASURES, TRAINER_STATE, evaluations
+
+    state = directory / "cells" / "distill" / "ema" / "seed_0" / TRAINER_STATE
     if not state.is_file():
         return None
     history = json.loads(state.read_text())["log_history"]
-    entries = [entry for entry in history if "eval_gradient_cosine" in entry]
-    cosines = ("eval_gradient_cosine", "eval_real_gradient_cosine", "eval_exchanged_gradient_cosine")
-    keep = ("step", *cosines, "eval_label_consistency", "eval_malformed_rate", "eval_nll")
+    entries, keep = evaluations(history), ("step", *MEASURES.values())
     ends = {"first": entries[0], "last": entries[-1]}
     own = {entry["step"]: entry["synthetic_nll"] for entry in history if "synthetic_nll" in entry}
     return {when: {key: entry.get(key) for key in keep} for when, entry in ends.items()} | {"synthetic_nll": own}

@@ -38,7 +38,7 @@ from typing import Any
 
 from ddg_hf.cards.text import table as markdown_table
 from ddg_hf.errors import UserError
-from ddg_hf.study.methods import METHODS, RERANKED
+from ddg_hf.study.methods import METHODS, RERANKED, STUDENTS
 
 PLACE = re.compile(
     r"(<!-- table: (?P<name>\S+) (?P<kind>.+?) -->\n)(?P<body>(?:(?!<!-- table:).)*?)(<!-- end -->)", re.DOTALL
@@ -59,7 +59,6 @@ TASK_TITLES = {
     "bike_shop": "bike shop",
 }
 """How readers call the task of a study."""
-STUDENTS = {"ema": "DDG", "shared": "DiLM"}
 
 Results = Mapping[str, Any]
 

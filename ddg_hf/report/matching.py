@@ -4,11 +4,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ..study.methods import STUDENTS
 from .model import Results
 from .tables import Column, Table, shown
 from .values import mapping, number, slug, text
 
-_STUDENTS = {"ema": "DDG", "shared": "DiLM"}
 _COSINE = Column("", kind="number", digits=3)
 # Columns: the measure, when, and the heading.
 _SHOWN = (
@@ -66,7 +66,7 @@ def matching_sentences(results: Results) -> list[str]:
         seeds = f", means of {len(pairs)} training seeds" if len(pairs) > 1 else ""
         on = f" on {results.subject}" if results.split else ""
         sentences.append(
-            f"The gradient cosine of fresh texts, which the matching of {_STUDENTS.get(student, student)}{on} is to "
+            f"The gradient cosine of fresh texts, which the matching of {STUDENTS.get(student, student)}{on} is to "
             f"raise, was {before} before it and {after} after it{seeds}."
         )
     return sentences
@@ -74,7 +74,7 @@ def matching_sentences(results: Results) -> list[str]:
 
 def _title(row: Mapping[str, Any]) -> str:
     student = text(row.get("student"))
-    return _STUDENTS.get(student, student)
+    return STUDENTS.get(student, student)
 
 
 def _value(row: Mapping[str, Any], name: str, when: str) -> float | None:

@@ -2,7 +2,6 @@
 """Did the matching raise what it maximises? What its own evaluations say, before the first step and after the last."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from ..provenance import read_json
@@ -32,7 +31,9 @@ def matching_table(cells: Sequence[Cell], directory: StudyDirectory) -> list[dic
     """
     rows = []
     for cell in (cell for cell in cells if cell.stage == "distill"):
-        found = _evaluations(directory.output(cell.name) / TRAINER_STATE)
+        file = directory.output(cell.name) / TRAINER_STATE
+        # An archive of before these were kept has none.
+        found = evaluations(read_json(file)["log_history"]) if file.is_file() else []
         if found:
             first, last = found[0], found[-1]
             rows.append(
@@ -47,11 +48,9 @@ def matching_table(cells: Sequence[Cell], directory: StudyDirectory) -> list[dic
     return rows
 
 
-def _evaluations(file: Path) -> list[dict[str, Any]]:
-    """Entries of a trainer's log that are evaluations of texts."""
-    if not file.is_file():
-        return []  # an archive of before these were kept
-    return [entry for entry in read_json(file)["log_history"] if COSINE in entry]
+def evaluations(log_history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Entries of a trainer's log that are evaluations of fresh texts, in their order."""
+    return [entry for entry in log_history if COSINE in entry]
 
 
 def _measures(entry: dict[str, Any]) -> dict[str, Any]:

@@ -85,6 +85,8 @@ _METHODS = (
 )
 METHODS = {method.name: method for method in _METHODS}
 """By name, in the order of tables."""
+STUDENTS = {method.trained: method.title for method in _METHODS if method.trained in ("ema", "shared")}
+"""How readers call the distillation with each student."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
