@@ -56,16 +56,19 @@ def _set_shares(rng: np.random.Generator, num_sets: int, num_replicates: int) ->
     return rng.multinomial(num_sets, np.full(num_sets, 1 / num_sets), size=num_replicates) / num_sets
 
 
-def _cluster_shares(rng: np.random.Generator, clusters_S: np.ndarray, num_replicates: int) -> np.ndarray:
+def _cluster_times(rng: np.random.Generator, num_clusters: int, num_replicates: int) -> np.ndarray:
+    """How often [R, C] each cluster is drawn in each replicate; a single cluster is not resampled."""
+    return np.round(_set_shares(rng, num_clusters, num_replicates) * num_clusters).astype(np.int64)
+
+
+def _sets_of_clusters(rng: np.random.Generator, clusters_S: np.ndarray, times_RC: np.ndarray) -> np.ndarray:
     """
-    Share [R, S] of each set in each replicate, if clusters are drawn, and then as many sets of each as it has; a
-    single cluster, or set of a cluster, is not resampled.
+    Share [R, S] of each set in each replicate, if of each cluster as many sets are drawn as it has; the one set of a
+    cluster is not resampled.
     """
-    ids_C, cluster_S = np.unique(clusters_S, return_inverse=True)
-    # As for sets: whole clusters first.
-    times_RC = np.round(_set_shares(rng, len(ids_C), num_replicates) * len(ids_C)).astype(np.int64)
-    counts_RS = np.empty((num_replicates, len(clusters_S)))
-    for cluster in range(len(ids_C)):
+    _, cluster_S = np.unique(clusters_S, return_inverse=True)
+    counts_RS = np.empty((len(times_RC), len(clusters_S)))
+    for cluster in range(times_RC.shape[1]):
         sets = np.flatnonzero(cluster_S == cluster)
         # A cluster that is drawn twice has its sets drawn twice.
         draws_R = times_RC[:, cluster] * len(sets)
@@ -190,16 +193,22 @@ def _replicate_means(
     clusters: Sequence[np.ndarray | None],
     num_replicates: int,
 ) -> list[np.ndarray]:
-    """The mean [R] of each matrix [sets, queries] in each replicate: queries in common, sets drawn for each side."""
+    """
+    The mean [R] of each matrix [sets, queries] in each replicate: queries in common, and clusters of sides that have
+    the same ones; sets drawn for each side.
+    """
     shares = _query_shares(rng, sides[0].shape[1], num_replicates)
     parts = [[queries_RQ @ matrix_SQ.T for matrix_SQ in sides] for queries_RQ in shares]
     means_RS = [np.concatenate(side) for side in zip(*parts, strict=True)]
-    replicates = []
+    replicates, drawn = [], {}
     for side_RS, clusters_S in zip(means_RS, clusters, strict=True):
         if clusters_S is None:
             shares_RS = _set_shares(rng, side_RS.shape[1], num_replicates)
         else:
-            shares_RS = _cluster_shares(rng, clusters_S, num_replicates)
+            ids = tuple(np.unique(clusters_S).tolist())
+            if ids not in drawn:
+                drawn[ids] = _cluster_times(rng, len(ids), num_replicates)
+            shares_RS = _sets_of_clusters(rng, clusters_S, drawn[ids])
         replicates.append((side_RS * shares_RS).sum(axis=1))
     return replicates
 
@@ -253,7 +262,9 @@ def paired_difference(
     Crossed bootstrap of mean(a) - mean(b), paired by query.
 
     The queries of a replicate are the same for both sides, so their difficulty cancels; the sets of the two sides are
-    drawn independently, since set 0 of one has nothing to do with set 0 of the other.
+    drawn independently, since set 0 of one has nothing to do with set 0 of the other. Clusters are paired where both
+    sides have the same ids: two methods that go on from the same pretrained generators are then compared generator by
+    generator, and what one of these does for both cancels.
 
     Args:
         correct_a_SQ: Scores of the first side, shape [sets, queries]; see [`crossed_bootstrap`].
@@ -261,8 +272,9 @@ def paired_difference(
         num_replicates: Number of bootstrap replicates.
         level: Confidence level.
         seed: Seed of the resampling.
-        clusters_a: Ids of the clusters of the sets of the first side, shape [sets]; see [`crossed_bootstrap`]. Equal
-            ids of the two sides have nothing to do with each other: clusters are drawn for each side.
+        clusters_a: Ids of the clusters of the sets of the first side, shape [sets]; see [`crossed_bootstrap`]. The
+            same ids on both sides are the same clusters; if a side has ids that the other lacks, clusters are drawn
+            for each side.
         clusters_b: The same for the second side.
 
     Raises:

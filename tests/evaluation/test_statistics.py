@@ -270,7 +270,7 @@ def test_clusters_of_one_set_are_no_clusters():
     a_SQ, b_TQ = (simulate(np.random.default_rng(seed), 5, 40) for seed in (0, 1))
     ids_S = np.arange(5)
     assert crossed_bootstrap(a_SQ, clusters=ids_S) == crossed_bootstrap(a_SQ)
-    assert paired_difference(a_SQ, b_TQ, clusters_a=ids_S, clusters_b=ids_S) == paired_difference(a_SQ, b_TQ)
+    assert paired_difference(a_SQ, b_TQ, clusters_a=ids_S, clusters_b=ids_S + 9) == paired_difference(a_SQ, b_TQ)
     assert crossed_bootstrap(a_SQ[:1], clusters=[3]) == crossed_bootstrap(a_SQ[:1])
 
 
@@ -305,6 +305,32 @@ def test_clusters_are_those_of_their_side():
     assert paired_difference(matrix_SQ, zeros_TQ, clusters_a=ids_S) == alone
     reversed_ = paired_difference(zeros_TQ, matrix_SQ, clusters_b=ids_S)
     assert [reversed_.low, reversed_.high] == pytest.approx([-alone.high, -alone.low])
+
+
+def test_runs_of_both_sides_are_paired():
+    """What a run does to both sides cancels; the sets within a run are drawn for each side."""
+    rng = np.random.default_rng(0)
+    runs_C = np.array([0.2, 0.5, 0.9])
+    one_each_SQ = runs_C[:, None] + rng.normal(0, 0.1, (1, 50))
+    same = paired_difference(one_each_SQ + 0.1, one_each_SQ, clusters_a=[0, 1, 2], clusters_b=[0, 1, 2])
+    assert [same.low, same.high] == pytest.approx([0.1, 0.1])
+    other = paired_difference(one_each_SQ + 0.1, one_each_SQ, clusters_a=[0, 1, 2], clusters_b=[3, 4, 5])
+    assert other.low < -0.2 and other.high > 0.4
+
+    a_ids, b_ids = np.array([0, 0, 1, 1, 1, 2]), np.array([2, 1, 0, 0])
+    a_SQ = runs_C[a_ids][:, None] + rng.normal(0, 0.1, (6, 1)) + rng.normal(0, 0.2, (6, 40))
+    b_TQ = runs_C[b_ids][:, None] + rng.normal(0, 0.1, (4, 1)) + rng.normal(0, 0.2, (4, 40))
+    interval = paired_difference(a_SQ, b_TQ, num_replicates=20_000, clusters_a=a_ids, clusters_b=b_ids)
+    differences = []
+    for _ in range(8000):
+        queries, drawn = rng.integers(40, size=40), rng.integers(3, size=3)
+        means = []
+        for matrix_SQ, ids in ((a_SQ, a_ids), (b_TQ, b_ids)):
+            members = [np.flatnonzero(ids == run) for run in drawn]
+            sets = np.concatenate([rng.choice(run, len(run)) for run in members])
+            means.append(matrix_SQ[np.ix_(sets, queries)].mean())
+        differences.append(means[0] - means[1])
+    assert [interval.low, interval.high] == pytest.approx(np.quantile(differences, [0.025, 0.975]), abs=0.012)
 
 
 def test_interval_over_training_runs_covers_the_truth():
