@@ -17,10 +17,45 @@ Writes `results.json` (a row per set and seed, and aggregates with 95 % interval
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from ddg_hf.configs import DataArguments, LearnerArguments, RecipeParser, RunArguments
 from ddg_hf.errors import UserError, closest
 from ddg_hf.evaluation.learner import LearnerEvaluationArguments
+from ddg_hf.provenance import METADATA_FILE, atomic_directory, check_output_dir, run_metadata, write_json
+from ddg_hf.terminal import Progress, result, say
+
+
+def write_evaluation(
+    output_dir: Path, runs: list, query_ids: Sequence[int], references: list[int], results: dict, metadata: dict
+) -> None:
+    """Writes all files of an evaluation or none; `query_ids` are the row numbers of the test rows in their split."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    predictions = {
+        "dpc": [run.dpc for run in runs for _ in references],
+        "set": [run.set_id for run in runs for _ in references],
+        "seed": [run.seed for run in runs for _ in references],
+        "query": [int(i) for _ in runs for i in query_ids],
+        "reference": [y for _ in runs for y in references],
+        "prediction": [int(y) for run in runs for y in run.predictions_Q],
+    }
+    with atomic_directory(output_dir) as directory:
+        pq.write_table(pa.table(predictions), directory / "predictions.parquet", compression="zstd")
+        write_json(directory / "results.json", results)
+        write_json(directory / METADATA_FILE, metadata)
+
+
+def report(results: dict) -> None:
+    """Prints one line for each number of rows per class."""
+    for entry in results["aggregates"]:
+        accuracy = entry["accuracy"]
+        say(
+            f"{results['training_rows']}, {entry['dpc']} per class: accuracy {100 * accuracy['mean']:.1f} % "
+            f"[{100 * accuracy['low']:.1f}, {100 * accuracy['high']:.1f}], {entry['num_sets']} sets x "
+            f"{entry['num_seeds']} seeds, {entry['num_queries']} test rows"
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,8 +68,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("evaluate-learner runs in one process: start it with python, or with --num_processes 1")
 
-    import pyarrow as pa
-    import pyarrow.parquet as pq
     import torch
 
     from ddg_hf.data.rows import fingerprints, rows_and_labels
@@ -42,8 +75,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ddg_hf.evaluation.learner import evaluate_sets, summarise
     from ddg_hf.models.encoder import TextEncoder
     from ddg_hf.models.learner import Learner
-    from ddg_hf.provenance import METADATA_FILE, atomic_directory, check_output_dir, run_metadata, write_json
-    from ddg_hf.terminal import Progress, result, say
 
     output_dir = check_output_dir(run_args.output_dir, run_args.overwrite, "evaluate-learner", replaces=True)
     spec, dataset = data_args.load(seed=run_args.seed)
@@ -81,29 +112,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "distilled_sets": fingerprints_of(sets) if arguments.distilled else None,
         "split": arguments.split,
     }
-    predictions = pa.Table.from_pydict(
-        {
-            "dpc": [run.dpc for run in runs for _ in references],
-            "set": [run.set_id for run in runs for _ in references],
-            "seed": [run.seed for run in runs for _ in references],
-            "query": [int(i) for _ in runs for i in chosen],
-            "reference": [y for _ in runs for y in references],
-            "prediction": [int(y) for run in runs for y in run.predictions_Q],
-        }
-    )
     everything = [data_args, learner_args, arguments, run_args]
     metadata = run_metadata("evaluate-learner", everything, task=spec.name, data_fingerprint=fingerprints(dataset))
-    with atomic_directory(output_dir) as directory:
-        pq.write_table(predictions, directory / "predictions.parquet", compression="zstd")
-        write_json(directory / "results.json", results)
-        write_json(directory / METADATA_FILE, metadata)
-    for entry in results["aggregates"]:
-        accuracy = entry["accuracy"]
-        say(
-            f"{results['training_rows']}, {entry['dpc']} per class: accuracy {100 * accuracy['mean']:.1f} % "
-            f"[{100 * accuracy['low']:.1f}, {100 * accuracy['high']:.1f}], {entry['num_sets']} sets x "
-            f"{entry['num_seeds']} seeds, {entry['num_queries']} test rows"
-        )
+    write_evaluation(output_dir, runs, chosen, references, results, metadata)
+    report(results)
     say(f"results: {output_dir / 'results.json'}")
     summary = {key: results[key] for key in ("task", "learner", "training_rows", "split", "aggregates")}
     result({"command": "evaluate-learner", "output_dir": str(output_dir), **summary})
