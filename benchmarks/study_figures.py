@@ -2,7 +2,8 @@
 """
 Draws the figures of a page from the results of a study: accuracy over rows per class, raw and batch-calibrated.
 
-    python benchmarks/study_figures.py docs/results/study_cpu/sst2_gentle.json docs/results/study_cpu
+    python benchmarks/study_figures.py docs/results/study_cpu/sst2_gentle.json docs/results/study_cpu \\
+        --methods zero_shot balanced k_centers lm_only ddg
     python benchmarks/study_figures.py docs/results/study_cpu/sst2.json docs/results/study_cpu \\
         --methods zero_shot balanced k_centers lm_only dilm ddg
 
@@ -11,17 +12,19 @@ Writes `NAME_raw.svg` and `NAME_calibrated.svg`, as a report draws them, and the
 """
 
 import argparse
+import dataclasses
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 from ddg_hf.errors import UserError
-from ddg_hf.provenance import atomic_file, read_json, write_json
+from ddg_hf.provenance import atomic_file, read_json
 from ddg_hf.report.accuracy import accuracy_plots
 from ddg_hf.report.figures import Plot, save_figures
-from ddg_hf.report.model import Results
-from ddg_hf.report.study import read_study
+from ddg_hf.report.model import Method, Results
+from ddg_hf.report.study import results_of
+from ddg_hf.report.values import mapping
 from ddg_hf.study.methods import METHODS, RERANKED, method_named
 
 MEASURES = ("raw", "calibrated")
@@ -34,28 +37,34 @@ def load(file: Path, methods: list[str] | None = None) -> Results:
     Raises:
         UserError: the file cannot be read, or has no results of a method.
     """
-    content = read_json(file)
-    there = list(dict.fromkeys(row["method"] for row in content["rows"] if row["icl"]))
+    content = mapping(read_json(file))
+    rows = results_of(content, file.stem, []).rows
+    there = list(dict.fromkeys(row.method for row in rows if any(name in row.accuracies for name in MEASURES)))
+    if not there:
+        raise UserError(f"'{file}' has no results in context of a study")
     if missing := set(methods or []) - set(there):
         raise UserError(
-            f"'{file}' has no results in context of {', '.join(sorted(missing))}; it has {', '.join(there)}"
+            f"'{file}' has no results in context of {', '.join(sorted(missing))}, but of {', '.join(there)}"
         )
     chosen = methods or there
-    rows = [row for row in content["rows"] if row["method"] in chosen]
     given = {name: name for name in chosen if name.removesuffix(RERANKED) not in METHODS}
     found = [method_named(name, given) for name in chosen]
-    titles = [{"name": method.name, "title": method.title, "kind": method.kind} for method in found]
-    with tempfile.TemporaryDirectory() as folder:
-        write_json(Path(folder) / "results.json", content | {"rows": rows})
-        plan = {"version": content["version"], "name": file.stem, "task": content["task"], "methods": titles}
-        write_json(Path(folder) / "study.json", plan)
-        return read_study(Path(folder)).results
+    results = results_of(content, file.stem, [Method(method.name, method.title, method.kind) for method in found])
+    rows = [row for row in results.rows if row.method in chosen]
+    return dataclasses.replace(results, methods=results.methods[: len(found)], rows=rows)
 
 
 def figures(results: Results) -> dict[str, Plot]:
     """The figures by measure."""
     plots = {plot.table.columns[-1].name: plot for plot in accuracy_plots(results)}
     return {measure: plots[measure] for measure in MEASURES if measure in plots}
+
+
+def on_white(svg: str) -> str:
+    """The drawing with white behind it: a page may be dark, and the text is black."""
+    before, defs, after = svg.partition("<defs>")
+    assert defs, "matplotlib begins its drawings with definitions"
+    return f'{before}<rect width="100%" height="100%" fill="#ffffff"/>\n {defs}{after}'
 
 
 def main() -> int:
@@ -73,12 +82,11 @@ def main() -> int:
         save_figures(list(plots.values()), Path(folder))
         for measure, plot in plots.items():
             stem = f"{options.results.stem}_{measure}"
-            shutil.copy(Path(folder) / f"{plot.name}.csv", options.output_dir / f"{stem}.csv")
-            # A page may be dark, and ink is not.
-            svg = (Path(folder) / f"{plot.name}.svg").read_text(encoding="utf-8")
-            svg = svg.replace("<defs>", '<rect width="100%" height="100%" fill="#ffffff"/>\n <defs>', 1)
+            table, drawing = (Path(folder) / f"{plot.name}{kind}" for kind in (".csv", ".svg"))
+            with atomic_file(options.output_dir / f"{stem}.csv") as file:
+                shutil.copy(table, file)
             with atomic_file(options.output_dir / f"{stem}.svg") as file:
-                file.write_text(svg, encoding="utf-8")
+                file.write_text(on_white(drawing.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 
 

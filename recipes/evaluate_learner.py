@@ -21,13 +21,18 @@ from pathlib import Path
 
 from ddg_hf.configs import DataArguments, LearnerArguments, RecipeParser, RunArguments
 from ddg_hf.errors import UserError, closest
-from ddg_hf.evaluation.learner import LearnerEvaluationArguments
+from ddg_hf.evaluation.learner import LearnerEvaluationArguments, LearnerRun
 from ddg_hf.provenance import METADATA_FILE, atomic_directory, check_output_dir, run_metadata, write_json
 from ddg_hf.terminal import Progress, result, say
 
 
 def write_evaluation(
-    output_dir: Path, runs: list, query_ids: Sequence[int], references: list[int], results: dict, metadata: dict
+    output_dir: Path,
+    runs: list[LearnerRun],
+    query_ids: Sequence[int],
+    references: list[int],
+    results: dict,
+    metadata: dict,
 ) -> None:
     """Writes all files of an evaluation or none; `query_ids` are the row numbers of the test rows in their split."""
     import pyarrow as pa

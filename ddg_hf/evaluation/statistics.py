@@ -49,22 +49,22 @@ def _matrix(values_SQ, name: str) -> np.ndarray:
     return matrix
 
 
+def _times_drawn(rng: np.random.Generator, number: int, num_replicates: int) -> np.ndarray:
+    """How often [R, N] each of N sets or clusters is drawn in each replicate; a single one is not resampled."""
+    if number == 1:
+        return np.ones((num_replicates, 1), dtype=np.int64)
+    return rng.multinomial(number, np.full(number, 1 / number), size=num_replicates)
+
+
 def _set_shares(rng: np.random.Generator, num_sets: int, num_replicates: int) -> np.ndarray:
-    """Share [R, S] of each set in each replicate; a single set is not resampled."""
-    if num_sets == 1:
-        return np.ones((num_replicates, 1))
-    return rng.multinomial(num_sets, np.full(num_sets, 1 / num_sets), size=num_replicates) / num_sets
+    """Share [R, S] of each set in each replicate."""
+    return _times_drawn(rng, num_sets, num_replicates) / num_sets
 
 
-def _cluster_times(rng: np.random.Generator, num_clusters: int, num_replicates: int) -> np.ndarray:
-    """How often [R, C] each cluster is drawn in each replicate; a single cluster is not resampled."""
-    return np.round(_set_shares(rng, num_clusters, num_replicates) * num_clusters).astype(np.int64)
-
-
-def _sets_of_clusters(rng: np.random.Generator, clusters_S: np.ndarray, times_RC: np.ndarray) -> np.ndarray:
+def _set_shares_of_clusters(rng: np.random.Generator, clusters_S: np.ndarray, times_RC: np.ndarray) -> np.ndarray:
     """
-    Share [R, S] of each set in each replicate, if of each cluster as many sets are drawn as it has; the one set of a
-    cluster is not resampled.
+    Share [R, S] of each set in each replicate in which each cluster is drawn `times_RC` times: each time as many of
+    its sets are drawn as it has. The one set of a cluster is not resampled.
     """
     _, cluster_S = np.unique(clusters_S, return_inverse=True)
     counts_RS = np.empty((len(times_RC), len(clusters_S)))
@@ -194,8 +194,8 @@ def _replicate_means(
     num_replicates: int,
 ) -> list[np.ndarray]:
     """
-    The mean [R] of each matrix [sets, queries] in each replicate: queries in common, and clusters of sides that have
-    the same ones; sets drawn for each side.
+    The mean [R] of each matrix [sets, queries] in each replicate. Queries are drawn once for all sides, clusters once
+    for all sides with the same ids, sets for each side.
     """
     shares = _query_shares(rng, sides[0].shape[1], num_replicates)
     parts = [[queries_RQ @ matrix_SQ.T for matrix_SQ in sides] for queries_RQ in shares]
@@ -207,8 +207,8 @@ def _replicate_means(
         else:
             ids = tuple(np.unique(clusters_S).tolist())
             if ids not in drawn:
-                drawn[ids] = _cluster_times(rng, len(ids), num_replicates)
-            shares_RS = _sets_of_clusters(rng, clusters_S, drawn[ids])
+                drawn[ids] = _times_drawn(rng, len(ids), num_replicates)
+            shares_RS = _set_shares_of_clusters(rng, clusters_S, drawn[ids])
         replicates.append((side_RS * shares_RS).sum(axis=1))
     return replicates
 
@@ -228,7 +228,7 @@ def paired_differences(
     Args:
         sides: Scores of each side, shape [sets, queries].
         pairs: Positions in `sides` of the first and the second side of each pair.
-        clusters: Ids of the clusters of the sets of each side, or `None`; see [`crossed_bootstrap`].
+        clusters: Ids of the clusters of the sets of each side, or `None`; see [`paired_difference`].
         num_replicates: Number of bootstrap replicates.
         level: Confidence level.
         seed: Seed of the resampling.

@@ -57,7 +57,7 @@ def read_study(directory: Path) -> Study:
     cells = [_cell(item) for item in mappings(plan.get("cells")) if text(item.get("name"))]
     name, task = text(plan.get("name"), directory.resolve().name), text(plan.get("task"), "?")
     file = directory / RESULTS_FILE
-    results = _results(_read(file), task, methods) if file.is_file() else None
+    results = results_of(_read(file), task, methods) if file.is_file() else None
     return Study(name, task, dict(mapping(plan.get("arguments"))), methods, cells, results)
 
 
@@ -85,7 +85,8 @@ def _cell(item: Mapping[str, Any]) -> Cell:
     )
 
 
-def _results(content: Mapping[str, Any], task: str, methods: list[Method]) -> Results:
+def results_of(content: Mapping[str, Any], task: str, methods: list[Method]) -> Results:
+    """What a study has measured, from the content of its `results.json`; what is no result in it is left out."""
     rows = [row for item in mappings(content.get("rows")) if (row := _row(item)) is not None]
     order = {method.name: i for i, method in enumerate(methods)}
     rows.sort(key=lambda row: (row.dpc, order.get(row.method, len(order))))

@@ -29,7 +29,8 @@ class Side:
 
     Attributes:
         correct_SQ: Share of right answers of each set to each query.
-        seeds_S: Number of the training seed that each set comes from.
+        seeds_S: Number of the training seed that each set comes from; the same for what goes on from the same
+            pretrained generator, since such methods are compared seed by seed.
         queries_Q: Row numbers of the queries in their split.
     """
 

@@ -314,8 +314,9 @@ def test_runs_of_both_sides_are_paired():
     one_each_SQ = runs_C[:, None] + rng.normal(0, 0.1, (1, 50))
     same = paired_difference(one_each_SQ + 0.1, one_each_SQ, clusters_a=[0, 1, 2], clusters_b=[0, 1, 2])
     assert [same.low, same.high] == pytest.approx([0.1, 0.1])
-    other = paired_difference(one_each_SQ + 0.1, one_each_SQ, clusters_a=[0, 1, 2], clusters_b=[3, 4, 5])
-    assert other.low < -0.2 and other.high > 0.4
+    for ids, rows in (([3, 4, 5], 3), ([0, 1, 3], 3), ([0, 1], 2)):  # not all of them are the same
+        other = paired_difference(one_each_SQ + 0.1, one_each_SQ[:rows], clusters_a=[0, 1, 2], clusters_b=ids)
+        assert other.low < other.mean - 0.2 and other.high > other.mean + 0.2
 
     a_ids, b_ids = np.array([0, 0, 1, 1, 1, 2]), np.array([2, 1, 0, 0])
     a_SQ = runs_C[a_ids][:, None] + rng.normal(0, 0.1, (6, 1)) + rng.normal(0, 0.2, (6, 40))
@@ -415,6 +416,14 @@ def test_many_paired_differences_are_the_single_ones():
         assert interval.low == pytest.approx(single.low, abs=0.004)
         assert interval.high == pytest.approx(single.high, abs=0.004)
     assert paired_differences(sides, [], clusters) == []
+
+    runs_S1 = np.repeat([[0.0], [0.4], [0.9]], 2, axis=0)
+    many = [runs_S1 + rng.normal(0, 0.05, (6, 30)) for _ in range(3)]
+    ids = [np.repeat(first + np.arange(3), 2) for first in (0, 0, 9)]
+    same, others = paired_differences(many, [(1, 0), (2, 0)], ids, num_replicates=20_000)
+    single = paired_difference(many[1], many[0], num_replicates=20_000, clusters_a=ids[1], clusters_b=ids[0])
+    assert [same.low, same.high] == pytest.approx([single.low, single.high], abs=0.004)
+    assert same.high - same.low < 0.2 < 0.5 < others.high - others.low
     with pytest.raises(ValueError, match="the same queries"):
         paired_differences([np.zeros((2, 3)), np.zeros((2, 4))], [(0, 1)])
 

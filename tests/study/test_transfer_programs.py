@@ -1,20 +1,24 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
-"""`benchmarks/gradient_transfer.py`: what goes with accuracy in context."""
+"""`benchmarks/gradient_transfer.py` and `study_pairs.py`: programs that read a study."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from benchmarks.study_pairs import by_seed, source
 from ddg_hf.cli import main
+from ddg_hf.errors import UserError
+from ddg_hf.study.comparisons import Side
 from tests.study.conftest import OPTIONS, write_config
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
-def run(name: str, *argv: str) -> dict:
+def run(name: str, *argv: str):
     """What a program prints."""
     done = subprocess.run([sys.executable, str(BENCHMARKS / name), *argv], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -65,3 +69,24 @@ def test_a_study_that_is_not_there_is_named(tmp_path):
     command = [sys.executable, str(BENCHMARKS / "gradient_transfer.py"), "--task", "toy", "--study", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2 and "no sets" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_pairs_of_a_study_are_its_comparisons(study):
+    (found,) = run("study_pairs.py", "--dpc", "1", "2", "--pair", f"{study}:k_centers", f"{study}:balanced")
+    comparisons = json.loads((study / "results.json").read_text())["comparisons"]
+    theirs = {(row["dpc"], row["measure"]): row for row in comparisons if row["measure"] in ("raw", "calibrated")}
+    mine = {(row["dpc"], row["accuracy"]): row for row in found["rows"]}
+    assert mine.keys() == theirs.keys() and len(mine) == 4
+    for key, row in mine.items():
+        assert (theirs[key]["a"], theirs[key]["b"]) == ("k_centers", "balanced")
+        for side in ("mean", "low", "high"):
+            assert row["difference"][side] == pytest.approx(100 * theirs[key]["difference"][side], abs=0.01)
+        assert row["by_seed"] == {"0": row["difference"]["mean"]}
+
+
+def test_differences_of_each_training_seed():
+    first = Side(np.array([[1.0, 1.0], [0.0, 1.0], [0.0, 0.0]]), np.array([0, 0, 1]), np.arange(2))
+    second = Side(np.array([[0.0, 1.0], [1.0, 1.0]]), np.array([0, 2]), np.arange(2))
+    assert by_seed(first, second) == {0: 25.0}
+    with pytest.raises(UserError, match="'runs/study' is not STUDY:METHOD"):
+        source("runs/study")
