@@ -12,7 +12,6 @@ Writes `NAME_raw.svg` and `NAME_calibrated.svg`, as a report draws them, and the
 """
 
 import argparse
-import dataclasses
 import shutil
 import sys
 import tempfile
@@ -24,7 +23,7 @@ from ddg_hf.report.accuracy import accuracy_plots
 from ddg_hf.report.figures import Plot, save_figures
 from ddg_hf.report.model import Method, Results
 from ddg_hf.report.study import results_of
-from ddg_hf.report.values import mapping
+from ddg_hf.report.values import mapping, mappings
 from ddg_hf.study.methods import METHODS, RERANKED, method_named
 
 MEASURES = ("raw", "calibrated")
@@ -37,7 +36,7 @@ def load(file: Path, methods: list[str] | None = None) -> Results:
     Raises:
         UserError: the file cannot be read, or has no results of a method.
     """
-    content = mapping(read_json(file))
+    content = dict(mapping(read_json(file)))
     rows = results_of(content, file.stem, []).rows
     there = list(dict.fromkeys(row.method for row in rows if any(name in row.accuracies for name in MEASURES)))
     if not there:
@@ -49,9 +48,8 @@ def load(file: Path, methods: list[str] | None = None) -> Results:
     chosen = methods or there
     given = {name: name for name in chosen if name.removesuffix(RERANKED) not in METHODS}
     found = [method_named(name, given) for name in chosen]
-    results = results_of(content, file.stem, [Method(method.name, method.title, method.kind) for method in found])
-    rows = [row for row in results.rows if row.method in chosen]
-    return dataclasses.replace(results, methods=results.methods[: len(found)], rows=rows)
+    mine = content | {"rows": [row for row in mappings(content["rows"]) if row.get("method") in chosen]}
+    return results_of(mine, file.stem, [Method(method.name, method.title, method.kind) for method in found])
 
 
 def figures(results: Results) -> dict[str, Plot]:

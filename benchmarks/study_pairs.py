@@ -2,8 +2,8 @@
 """
 Compares methods, of one study or of several on the same queries, over all training seeds and seed by seed.
 
-    python benchmarks/study_pairs.py --dpc 5 10 \
-        --pair runs/sst2/study_gentle_cpu:ddg runs/sst2/study_gentle_cpu:lm_only \
+    python benchmarks/study_pairs.py --dpc 5 10 \\
+        --pair runs/sst2/study_gentle_cpu:ddg runs/sst2/study_gentle_cpu:lm_only \\
         --pair runs/sst2/study_gentle_cpu:ddg runs/sst2/study_cpu:ddg
 
 Prints JSON: for each pair and number of rows per class the difference of accuracy in context, first less second, in
@@ -43,7 +43,8 @@ def load_side(study: Path, method: str, dpc: int, kind: str) -> Side:
     cells = study / "cells" / "icl" / method
     found = sorted(cells.glob(f"seed_*/dpc_{dpc}")) or [cells / f"dpc_{dpc}"]
     groups = [group for cell in found for group in load_evaluation(str(cell), kind).groups.values()]
-    seeds = [int(cell.parent.name.removeprefix("seed_")) if len(found) > 1 else 0 for cell in found]
+    names = [cell.parent.name for cell in found]  # real rows have no training seed
+    seeds = [int(name.removeprefix("seed_")) if name.startswith("seed_") else 0 for name in names]
     return Side(
         np.concatenate([group.correct_SQ for group in groups]),
         np.repeat(seeds, [len(group.correct_SQ) for group in groups]),
