@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 
 from ddg_hf.errors import UserError
 from ddg_hf.evaluation.results import PREDICTIONS_FILE, PREFIXES, RESULTS_FILE
-from ddg_hf.evaluation.statistics import crossed_bootstrap, holm, paired_difference, paired_permutation_test
+from ddg_hf.evaluation.significance import holm, paired_permutation_test
+from ddg_hf.evaluation.statistics import crossed_bootstrap, paired_difference
 from ddg_hf.provenance import METADATA_FILE
 
 # What `--prediction` takes, and the column of predictions.parquet.

@@ -21,7 +21,7 @@ from ..evaluation.comparison import (
     load_evaluation,
 )
 from ..evaluation.results import PREDICTIONS_FILE, PREFIXES
-from ..evaluation.statistics import holm
+from ..evaluation.significance import holm
 from .collect import EVALUATIONS, Contents, Run
 from .model import KINDS, Comparison, Method, Results, Row
 from .values import estimate, mapping, mappings, model_name, number, text

@@ -14,7 +14,8 @@ import numpy as np
 
 from ..errors import UserError
 from ..evaluation.planning import difference_components, required_sizes
-from ..evaluation.statistics import holm, mean_ranks, paired_differences, paired_permutation_tests
+from ..evaluation.significance import holm, mean_ranks, paired_permutation_tests
+from ..evaluation.statistics import paired_differences
 
 POINTS = (0.01, 0.03, 0.05)
 """Differences for which the size of a study is computed."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..evaluation.rank_correlation import rank_correlation_within
-from ..evaluation.statistics import holm
+from ..evaluation.significance import holm
 
 MEASURES = ("gradient_cosine", "label_consistency", "distinct_2", "self_bleu", "tokens_per_demonstration")
 """Numbers that `ddg-hf measure` gives to each set."""

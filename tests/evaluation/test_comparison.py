@@ -13,7 +13,8 @@ from ddg_hf.data.tasks import get_task
 from ddg_hf.errors import UserError
 from ddg_hf.evaluation.comparison import compare
 from ddg_hf.evaluation.icl_results import write_results
-from ddg_hf.evaluation.statistics import paired_difference, paired_permutation_test
+from ddg_hf.evaluation.significance import paired_permutation_test
+from ddg_hf.evaluation.statistics import paired_difference
 from recipes import compare as recipe
 from tests.evaluation.predictions import NUM_QUERIES, QUERY_IDS, REFERENCES, generated, make_runs, scored
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from ddg_hf.errors import UserError
-from ddg_hf.evaluation.statistics import holm, paired_difference, paired_permutation_test
+from ddg_hf.evaluation.significance import holm, paired_permutation_test
+from ddg_hf.evaluation.statistics import paired_difference
 from ddg_hf.study.comparisons import AT_LEAST, Side, compare_sides, rank_table, sizes_needed
 
 
