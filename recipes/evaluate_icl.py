@@ -178,43 +178,27 @@ def report_failures(runs: list) -> bool:
     return True
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the evaluation that `argv` (default: the command line) describes. Returns the exit code."""
-    parser = RecipeParser(
-        (DataArguments, ICLModelArguments, LearnerArguments, ICLEvaluationArguments, RunArguments),
-        prog="ddg-hf evaluate-icl",
-        description="Measure what demonstrations are worth in the prompt of a language model.",
-    )
-    all_arguments = parser.parse(argv)
-    data_arguments, model_arguments, learner_arguments, arguments, run_arguments = all_arguments
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UserError("evaluate-icl runs in one process: start it with python, or with --num_processes 1")
-    # a server has names of its own
-    model = model_arguments.model if arguments.base_url else resolve_model(model_arguments.model)
-    if model != model_arguments.model:
-        say(f"'{model_arguments.model}' is {model}")
+def evaluate(all_arguments: tuple, model: str, output_dir: Path):
+    """
+    Runs what is not yet done and writes the results to `output_dir`.
 
+    Returns the runs, the content of results.json, the answers kept of single jobs, and the metadata, which are to be
+    written when no query has failed.
+    """
     from ddg_hf.data.rows import fingerprints
     from ddg_hf.evaluation.demonstrations import balanced_sample, fingerprints_of, to_demonstrations
-    from ddg_hf.evaluation.icl_jobs import (
-        default_output_dir,
-        fill_context,
-        fills_context,
-        fingerprint_content,
-        make_jobs,
-    )
+    from ddg_hf.evaluation.icl_jobs import fill_context, fills_context, fingerprint_content, make_jobs
     from ddg_hf.evaluation.icl_results import write_results
     from ddg_hf.evaluation.partial_runs import PartialRuns, fingerprint, version_of
 
-    task = data_arguments.task or Path(data_arguments.dataset or "task").stem
-    output_dir = run_arguments.output_dir or default_output_dir(task, model_arguments.model, arguments)
-    output_dir = check_output_dir(output_dir, run_arguments.overwrite, "evaluate-icl")
-    spec, data = data_arguments.load(seed=run_arguments.seed)
+    data_arguments, model_arguments, learner_arguments, arguments, run_arguments = all_arguments
+    seed = run_arguments.seed
+    spec, data = data_arguments.load(seed=seed)
     rows = _split(data, arguments.split)
-    query_ids = balanced_sample(rows["label"], arguments.test_number, run_arguments.seed, spec.num_labels)
+    query_ids = balanced_sample(rows["label"], arguments.test_number, seed, spec.num_labels)
     queries, references = zip(*to_demonstrations(rows.select(query_ids), spec), strict=True)
-    sets = demonstration_sets(arguments, learner_arguments, spec, data, run_arguments.seed)
-    jobs = make_jobs(arguments, sets, spec.num_labels, queries, run_arguments.seed)
+    sets = demonstration_sets(arguments, learner_arguments, spec, data, seed)
+    jobs = make_jobs(arguments, sets, spec.num_labels, queries, seed)
     data_fingerprints = fingerprints(data)
     content = fingerprint_content(all_arguments, spec, data_fingerprints, query_ids, jobs)
     version = None if arguments.base_url else version_of(model, model_arguments.revision)
@@ -226,7 +210,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     if run_arguments.overwrite:
         partial.remove_others()
-    runs = run_all(evaluator, jobs, queries, partial, run_arguments.seed)
+    runs = run_all(evaluator, jobs, queries, partial, seed)
     (output_dir / METADATA_FILE).unlink(missing_ok=True)  # from here on, the old results are not whole
     results = write_results(
         output_dir,
@@ -240,16 +224,41 @@ def main(argv: Sequence[str] | None = None) -> int:
         demonstrations=arguments.distilled or arguments.demonstrations,
         distilled_sets=fingerprints_of(sets) if arguments.distilled else None,
         split=arguments.split,
-        seed=run_arguments.seed,
+        seed=seed,
         **{name: getattr(arguments, name) for name in RECORDED},
     )
+    metadata = run_metadata("evaluate-icl", all_arguments, task=spec.name, data_fingerprint=data_fingerprints)
+    return runs, results, partial, metadata | {"model": model}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the evaluation that `argv` (default: the command line) describes. Returns the exit code."""
+    parser = RecipeParser(
+        (DataArguments, ICLModelArguments, LearnerArguments, ICLEvaluationArguments, RunArguments),
+        prog="ddg-hf evaluate-icl",
+        description="Measure what demonstrations are worth in the prompt of a language model.",
+    )
+    all_arguments = parser.parse(argv)
+    data_arguments, model_arguments, _, arguments, run_arguments = all_arguments
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("evaluate-icl runs in one process: start it with python, or with --num_processes 1")
+    # a server has names of its own
+    model = model_arguments.model if arguments.base_url else resolve_model(model_arguments.model)
+    if model != model_arguments.model:
+        say(f"'{model_arguments.model}' is {model}")
+
+    from ddg_hf.evaluation.icl_jobs import default_output_dir
+
+    task = data_arguments.task or Path(data_arguments.dataset or "task").stem
+    output_dir = run_arguments.output_dir or default_output_dir(task, model_arguments.model, arguments)
+    output_dir = check_output_dir(output_dir, run_arguments.overwrite, "evaluate-icl")
+    runs, results, partial, metadata = evaluate(all_arguments, model, output_dir)
     report(results)
     summary = {key: value for key, value in results.items() if key not in DETAILS}
     result({"command": "evaluate-icl", "output_dir": str(output_dir), **summary})
     if report_failures(runs):
         return 1
-    record = run_metadata("evaluate-icl", all_arguments, task=spec.name, data_fingerprint=data_fingerprints)
-    write_json(output_dir / METADATA_FILE, record | {"model": model})
+    write_json(output_dir / METADATA_FILE, metadata)
     partial.remove()
     say(f"results: {output_dir / 'results.json'}")
     return 0
