@@ -31,6 +31,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import yaml
@@ -60,36 +61,49 @@ def prepare(study: Path, base: dict, changes: dict | None, directory: Path) -> P
     changes = {"distill": None} if changes is None else changes
     method = "lm_only" if changes.get("distill", {}) is None else "ddg"
     config = base | SMALL | {"methods": [method], "output_dir": str(directory)}
-    config["options"] = {stage: dict(options) for stage, options in base["options"].items()}
+    config["options"] = {stage: dict(options) for stage, options in (base.get("options") or {}).items()}
     for stage, options in changes.items():
         config["options"].setdefault(stage, {}).update(options or {})
     if not directory.exists() and "pretrain" not in changes:
-        record = Path("state", f"{PRETRAINED}.json")
-        cell = directory / "cells" / PRETRAINED
-        for path in (cell, directory / record):
-            path.parent.mkdir(parents=True)
-        os.symlink((study / "cells" / PRETRAINED).resolve(), cell, target_is_directory=True)
-        shutil.copy(study / record, directory / record)
-        shutil.copy(study / "study.json", directory / "study.json")
+        lend(study, directory)
     path = directory.parent / f"{directory.name}.yaml"  # a name may have a dot
     path.write_text(yaml.safe_dump({key: value for key, value in config.items() if value is not None}))
     return path
+
+
+def lend(study: Path, directory: Path) -> None:
+    """Makes the directory of a small study whose pretrained generator is that of `study`, whole or not at all."""
+    record = Path("state", f"{PRETRAINED}.json")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".") as name:
+        part = Path(name) / directory.name
+        for path in ("cells" / Path(PRETRAINED), record):
+            (part / path).parent.mkdir(parents=True)
+        os.symlink((study / "cells" / PRETRAINED).resolve(), part / "cells" / PRETRAINED, target_is_directory=True)
+        shutil.copy(study / record, part / record)
+        shutil.copy(study / "study.json", part / "study.json")
+        try:
+            part.rename(directory)
+        except OSError:  # another process has made it in the meantime
+            if not (directory / "study.json").is_file():
+                raise
 
 
 def distilled(directory: Path) -> dict | None:
     """
     What the evaluations of a distillation have measured, before it and after, and the NLL of its own texts by step.
     """
-    from ddg_hf.study.matching import MEASURES, TRAINER_STATE, evaluations
+    from ddg_hf.study.matching import MEASURES, TRAINER_STATE, evaluations, finite
 
     state = directory / "cells" / "distill" / "ema" / "seed_0" / TRAINER_STATE
     if not state.is_file():
         return None
     history = json.loads(state.read_text())["log_history"]
     entries, keep = evaluations(history), ("step", *MEASURES.values())
-    ends = {"first": entries[0], "last": entries[-1]}
+    ends = {"first": entries[0], "last": entries[-1]} if entries else {}
     own = {entry["step"]: entry["synthetic_nll"] for entry in history if "synthetic_nll" in entry}
-    return {when: {key: entry.get(key) for key in keep} for when, entry in ends.items()} | {"synthetic_nll": own}
+    found = {when: {key: finite(entry.get(key)) for key in keep} for when, entry in ends.items()}
+    return found | {"synthetic_nll": own}
 
 
 def measured(directory: Path) -> list[dict]:

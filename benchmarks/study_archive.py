@@ -61,17 +61,25 @@ class TrainingRows:
     Args:
         study: The study.
         data_dir: Directory of the tasks, where the study has not loaded its own from elsewhere.
+
+    Raises:
+        UserError: the study was run with other training rows.
     """
 
     def __init__(self, study: Path, data_dir: str | None):
         from ddg_hf.configs import DataArguments
-        from ddg_hf.data.rows import rows_and_labels
+        from ddg_hf.data.rows import fingerprints, rows_and_labels
 
         arguments = json.loads((study / "study.json").read_text(encoding="utf-8"))["arguments"]
         names = ("task", "dataset", "text_columns", "label_column", "label_names")
         given = {name: arguments[name] for name in names if arguments.get(name) is not None}
         seed = arguments["seed"] if arguments.get("split_seed") is None else arguments["split_seed"]
         spec, splits = DataArguments(**given, data_dir=data_dir, split_seed=seed).load(seed=seed)
+        now = fingerprints(splits)["train"]
+        for record in sorted(study.glob(f"cells/**/{METADATA}")):
+            before = (json.loads(record.read_text(encoding="utf-8")).get("data_fingerprint") or {}).get("train", now)
+            if before != now:
+                raise UserError(f"the training rows of '{record.parent}' were others than those that there are now")
         self.columns = list(spec.text_columns)
         self.rows, _ = rows_and_labels(splits["train"], spec)
         self.number = {row: i for i, row in enumerate(self.rows)}

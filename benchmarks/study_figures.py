@@ -12,6 +12,7 @@ Writes `NAME_raw.svg` and `NAME_calibrated.svg`, as a report draws them, and the
 """
 
 import argparse
+import dataclasses
 import shutil
 import sys
 import tempfile
@@ -53,9 +54,17 @@ def load(file: Path, methods: list[str] | None = None) -> Results:
 
 
 def figures(results: Results) -> dict[str, Plot]:
-    """The figures by measure."""
-    plots = {plot.table.columns[-1].name: plot for plot in accuracy_plots(results)}
-    return {measure: plots[measure] for measure in MEASURES if measure in plots}
+    """The figures by measure, one for each that there are results of."""
+    found = {}
+    for measure in MEASURES:
+        rows = [
+            dataclasses.replace(row, accuracies={measure: row.accuracies[measure]})
+            for row in results.rows
+            if measure in row.accuracies
+        ]
+        if rows:
+            (found[measure],) = accuracy_plots(dataclasses.replace(results, rows=rows))
+    return found
 
 
 def on_white(svg: str) -> str:
@@ -76,10 +85,10 @@ def main() -> int:
         plots = figures(load(options.results, options.methods))
     except UserError as error:
         parser.error(str(error))
-    with tempfile.TemporaryDirectory() as folder:
-        save_figures(list(plots.values()), Path(folder))
-        for measure, plot in plots.items():
-            stem = f"{options.results.stem}_{measure}"
+    for measure, plot in plots.items():
+        stem = f"{options.results.stem}_{measure}"
+        with tempfile.TemporaryDirectory() as folder:
+            save_figures([plot], Path(folder))
             table, drawing = (Path(folder) / f"{plot.name}{kind}" for kind in (".csv", ".svg"))
             with atomic_file(options.output_dir / f"{stem}.csv") as file:
                 shutil.copy(table, file)

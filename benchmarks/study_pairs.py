@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from ddg_hf.errors import UserError
-from ddg_hf.evaluation.comparison import load_evaluation
+from ddg_hf.evaluation.comparison import Evaluation, check_comparable, load_evaluation
 from ddg_hf.study.comparisons import Side, compare_sides
 
 KINDS = ("raw", "calibrated")
@@ -33,23 +33,29 @@ def source(text: str) -> tuple[Path, str]:
     return Path(study), method
 
 
-def load_side(study: Path, method: str, dpc: int, kind: str) -> Side:
+def load_side(study: Path, method: str, dpc: int, kind: str) -> tuple[Side, Evaluation]:
     """
-    The sets of a method in a study, of all its training seeds.
+    The sets of a method in a study, of all its training seeds, and the first of their evaluations.
 
     Raises:
-        UserError: there is no evaluation of it.
+        UserError: there is no evaluation of it, or they are of different data or queries.
     """
     cells = study / "cells" / "icl" / method
     found = sorted(cells.glob(f"seed_*/dpc_{dpc}")) or [cells / f"dpc_{dpc}"]
-    groups = [group for cell in found for group in load_evaluation(str(cell), kind).groups.values()]
+    evaluations = [load_evaluation(str(cell), kind) for cell in found]
+    groups = [group for evaluation in evaluations for group in evaluation.groups.values()]
+    for evaluation, group in zip(evaluations, groups, strict=True):
+        check_comparable(evaluations[0], evaluation)
+        if not np.array_equal(group.queries_Q, groups[0].queries_Q):
+            raise UserError(f"'{evaluations[0].name}' and '{evaluation.name}' were tested on different queries")
     names = [cell.parent.name for cell in found]  # real rows have no training seed
     seeds = [int(name.removeprefix("seed_")) if name.startswith("seed_") else 0 for name in names]
-    return Side(
+    side = Side(
         np.concatenate([group.correct_SQ for group in groups]),
         np.repeat(seeds, [len(group.correct_SQ) for group in groups]),
         groups[0].queries_Q,
     )
+    return side, evaluations[0]
 
 
 def by_seed(first: Side, second: Side) -> dict[int, float]:
@@ -64,7 +70,8 @@ def compare(first: tuple[Path, str], second: tuple[Path, str], dpcs: list[int]) 
     rows = []
     for dpc in dpcs:
         for kind in KINDS:
-            sides = [load_side(*side, dpc, kind) for side in (first, second)]
+            sides, evaluations = zip(*(load_side(*side, dpc, kind) for side in (first, second)), strict=True)
+            check_comparable(*evaluations)
             (row,) = compare_sides({"second": sides[1], "first": sides[0]})
             points = {key: round(100 * value, 2) for key, value in row["difference"].items()}
             one = {"dpc": dpc, "accuracy": kind, "num_sets": [len(side.seeds_S) for side in sides]}

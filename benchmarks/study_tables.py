@@ -276,7 +276,7 @@ def costs(results: Results, dpc: str) -> str:
         "training, s": lambda cost: _formatted(cost["train_seconds"], lambda number: f"{number:,.0f}"),
         "sets, s": lambda cost: _formatted(cost["generate_seconds"], lambda number: f"{number:,.0f}"),
         "in context, s": lambda cost: _formatted(cost["evaluate_seconds"], lambda number: f"{number:,.0f}"),
-        "peak memory, GB": lambda cost: _formatted(cost["peak_memory_mb"], lambda number: f"{number / 1000:.1f}"),
+        "peak memory, GiB": lambda cost: _formatted(cost["peak_memory_mb"], lambda number: f"{number / 1024:.1f}"),
         "10^12 operations": lambda cost: _formatted(cost["flops"], lambda number: f"{number / 1e12:,.1f}"),
     }
     rows = [

@@ -5,9 +5,11 @@ import atexit
 import importlib
 import logging
 import os
+import select
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from typing import TextIO
 
 from . import terminal
 from .errors import UserError, closest
@@ -59,6 +61,10 @@ def _run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str]
         return code
     except UserError as error:
         return _fail(f"error: {' '.join(str(error).split())}", 2)
+    except BrokenPipeError:
+        if not (hasattr(select, "poll") and _has_no_reader(sys.stdout)):
+            raise
+        return 141  # as of a process that the signal of a closed pipe has ended
     except OSError as error:
         # Of this machine's files: no such directory, no rights, a full disk. Others, as from a server, are not.
         if error.errno is None or error.filename is None:
@@ -66,6 +72,16 @@ def _run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str]
         return _fail(f"error: '{error.filename}': {error.strerror}", 2)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
+
+
+def _has_no_reader(stream: TextIO) -> bool:
+    """Whether a stream is a pipe into a program that has ended, such as `head`; it leads nowhere from then on."""
+    poll = select.poll()
+    poll.register(stream, select.POLLOUT)
+    if not any(event & select.POLLERR for _, event in poll.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return True
 
 
 def _fail(line: str, code: int) -> int:

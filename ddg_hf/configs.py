@@ -239,7 +239,23 @@ class RecipeParser(HfArgumentParser):
         Raises:
             UserError: on an unknown key or flag, a value of the wrong type, or an unreadable YAML file.
         """
-        argv = list(sys.argv[1:] if argv is None else argv)
+        namespace = self._namespace(list(sys.argv[1:] if argv is None else argv))
+        return tuple(self._build(cls, namespace) for cls in self.dataclass_types)
+
+    def check(self, argv: list[str]) -> None:
+        """
+        Raises what [`parse`] raises, for a command that is run later, by another process. Values of training arguments
+        are not looked at beyond their type: with these the process would take a device.
+        """
+        from transformers import TrainingArguments
+
+        namespace = self._namespace(list(argv))
+        for cls in self.dataclass_types:
+            if not issubclass(cls, TrainingArguments):
+                self._build(cls, namespace)
+
+    def _namespace(self, argv: list[str]):
+        """The values of all options, those of a YAML file included."""
         fields = {f.name for cls in self.dataclass_types for f in dataclasses.fields(cls) if f.init}
         config = self._config_path(argv)
         if config is not None:
@@ -256,7 +272,7 @@ class RecipeParser(HfArgumentParser):
             name = unknown[0].split("=")[0]
             options = {*fields, "config", *(option.lstrip("-") for option in terminal.OPTIONS)}
             raise UserError(f"unknown argument '{name}'.{closest(flag.replace('-', '_'), options)}")
-        return tuple(self._build(cls, namespace) for cls in self.dataclass_types)
+        return namespace
 
     def _as_flags(self, values: dict[str, Any]) -> list[str]:
         """YAML values as command-line flags."""

@@ -73,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.num_permutations < 1:
         raise UserError(f"--num_permutations must be at least 1, got {arguments.num_permutations}")
+    if arguments.seed < 0:
+        raise UserError(f"--seed must not be negative, got {arguments.seed}")
 
     comparison = compare(arguments.a, arguments.b, arguments.prediction, arguments.num_permutations, arguments.seed)
     if arguments.output is not None:

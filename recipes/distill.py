@@ -32,12 +32,16 @@ from ddg_hf.errors import UserError
 from ddg_hf.trainer.distillation_config import DistillationConfig
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parses the arguments, distils, and writes an ordinary checkpoint to `output_dir`."""
-    parser = RecipeParser(
+def make_parser() -> RecipeParser:
+    """The parser of its command line."""
+    return RecipeParser(
         (DataArguments, GeneratorArguments, LearnerArguments, DistillationConfig), prog="ddg-hf distill"
     )
-    data_args, generator_args, learner_args, training_args = parser.parse(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parses the arguments, distils, and writes an ordinary checkpoint to `output_dir`."""
+    data_args, generator_args, learner_args, training_args = make_parser().parse(argv)
     if generator_args.generator is None:
         raise UserError("--generator is missing: give the directory that `ddg-hf pretrain` wrote")
 

@@ -231,14 +231,18 @@ def evaluate(all_arguments: tuple, model: str, output_dir: Path):
     return runs, results, partial, metadata | {"model": model}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the evaluation that `argv` (default: the command line) describes. Returns the exit code."""
-    parser = RecipeParser(
+def make_parser() -> RecipeParser:
+    """The parser of its command line."""
+    return RecipeParser(
         (DataArguments, ICLModelArguments, LearnerArguments, ICLEvaluationArguments, RunArguments),
         prog="ddg-hf evaluate-icl",
         description="Measure what demonstrations are worth in the prompt of a language model.",
     )
-    all_arguments = parser.parse(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the evaluation that `argv` (default: the command line) describes. Returns the exit code."""
+    all_arguments = make_parser().parse(argv)
     data_arguments, model_arguments, _, arguments, run_arguments = all_arguments
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("evaluate-icl runs in one process: start it with python, or with --num_processes 1")

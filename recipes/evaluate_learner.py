@@ -63,12 +63,16 @@ def report(results: dict) -> None:
         )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parses the arguments, trains and tests, and writes the results."""
-    parser = RecipeParser(
+def make_parser() -> RecipeParser:
+    """The parser of its command line."""
+    return RecipeParser(
         (DataArguments, LearnerArguments, LearnerEvaluationArguments, RunArguments), prog="ddg-hf evaluate-learner"
     )
-    data_args, learner_args, arguments, run_args = parser.parse(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parses the arguments, trains and tests, and writes the results."""
+    data_args, learner_args, arguments, run_args = make_parser().parse(argv)
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("evaluate-learner runs in one process: start it with python, or with --num_processes 1")

@@ -39,16 +39,6 @@ def load_generator(generator_args: GeneratorArguments, arguments: GenerationArgu
     return generator
 
 
-def check_classes(labels: Sequence[int], spec, dpc: int) -> None:
-    """Raises `UserError` if a class has fewer than `dpc` training rows."""
-    import numpy as np
-
-    counts_K = np.bincount(labels, minlength=spec.num_labels)
-    if counts_K.min() < dpc:
-        name = spec.label_names[int(counts_K.argmin())]
-        raise UserError(f"class '{name}' has {counts_K.min()} training rows, fewer than --dpc {dpc}; lower --dpc")
-
-
 def sample_sets(generator, arguments: GenerationArguments, seed: int, encoder, probe):
     """Samples the sets, with a progress bar; returns them and how many texts were sampled and dropped."""
     from ddg_hf.generation import generate_sets
@@ -108,13 +98,17 @@ def write_checked(output_dir: Path, sets, spec, metadata: dict[str, Any], datase
     return checks
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parses the arguments, generates, and writes the dataset directory."""
-    parser = RecipeParser(
+def make_parser() -> RecipeParser:
+    """The parser of its command line."""
+    return RecipeParser(
         (DataArguments, GeneratorArguments, LearnerArguments, GenerationArguments, RunArguments),
         prog="ddg-hf generate",
     )
-    everything = parser.parse(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parses the arguments, generates, and writes the dataset directory."""
+    everything = make_parser().parse(argv)
     data_args, generator_args, learner_args, arguments, run_args = everything
     if generator_args.generator is None:
         raise UserError("--generator is missing: give the directory that `ddg-hf pretrain` or `distill` wrote")
@@ -123,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     import torch
 
-    from ddg_hf.data.rows import fingerprints, rows_and_labels
+    from ddg_hf.data.rows import check_classes, fingerprints, rows_and_labels
     from ddg_hf.evaluation.label_control import LabelProbe
     from ddg_hf.models.encoder import TextEncoder
     from ddg_hf.provenance import check_output_dir, recorded_run, run_metadata

@@ -47,17 +47,25 @@ class MeasureArguments:
             raise UserError("--distilled is missing: give the sets to measure")
         if self.real_per_class < 1:
             raise UserError(f"--real_per_class must be at least 1, got {self.real_per_class}")
+        if self.num_sets is not None and self.num_sets < 1:
+            raise UserError(f"--num_sets must be at least 1, got {self.num_sets}")
+        if self.dpc is not None and min(self.dpc) < 1:
+            raise UserError(f"--dpc must be at least 1, got {min(self.dpc)}")
+
+
+def make_parser() -> RecipeParser:
+    """The parser of its command line."""
+    from ddg_hf.evaluation.learner_snapshots import SnapshotArguments
+
+    return RecipeParser(
+        (DataArguments, LearnerArguments, ICLModelArguments, MeasureArguments, SnapshotArguments, RunArguments),
+        prog="ddg-hf measure",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parses the arguments, measures, and writes `measures.json`."""
-    from ddg_hf.evaluation.learner_snapshots import SnapshotArguments
-
-    parser = RecipeParser(
-        (DataArguments, LearnerArguments, ICLModelArguments, MeasureArguments, SnapshotArguments, RunArguments),
-        prog="ddg-hf measure",
-    )
-    everything = parser.parse(argv)
+    everything = make_parser().parse(argv)
     data_args, learner_args, model_args, arguments, snapshot_args, run_args = everything
 
     import torch
@@ -70,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ddg_hf.models.encoder import TextEncoder
     from ddg_hf.models.learner import Learner
     from ddg_hf.models.loading import load_tokenizer
+    from ddg_hf.models.names import resolve_model
     from ddg_hf.provenance import METADATA_FILE, atomic_directory, check_output_dir, run_metadata, write_json
     from ddg_hf.selection.teacher_sets import build_teacher_set
     from ddg_hf.terminal import result, say
@@ -90,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         learner=Learner.load(learner_args, spec.num_labels, rows, device=device),
         teacher=teacher,
         probe=LabelProbe(encoder, rows, labels),
-        tokenizer=load_tokenizer(model_args.model, model_args.revision),
+        tokenizer=load_tokenizer(resolve_model(model_args.model), model_args.revision),
         snapshots=snapshot_args,
         seed=run_args.seed,
     )

@@ -24,12 +24,16 @@ from ddg_hf.configs import DataArguments, GeneratorArguments, LearnerArguments, 
 from ddg_hf.trainer.lm_config import GeneratorPretrainingConfig
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parses the arguments, trains, and writes an ordinary checkpoint to `output_dir`."""
-    parser = RecipeParser(
+def make_parser() -> RecipeParser:
+    """The parser of its command line."""
+    return RecipeParser(
         (DataArguments, GeneratorArguments, LearnerArguments, GeneratorPretrainingConfig), prog="ddg-hf pretrain"
     )
-    data_args, generator_args, learner_args, training_args = parser.parse(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parses the arguments, trains, and writes an ordinary checkpoint to `output_dir`."""
+    data_args, generator_args, learner_args, training_args = make_parser().parse(argv)
 
     from ddg_hf.data.rows import fingerprints, rows_and_labels
     from ddg_hf.evaluation.label_control import LabelProbe

@@ -125,13 +125,17 @@ def choose(runs: Sequence, references: Sequence[int], candidates: int) -> tuple[
     return scores, [runs[i].set_id for i in positions]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parses the arguments, scores the sets, and writes those that are kept."""
-    parser = RecipeParser(
+def make_parser() -> RecipeParser:
+    """The parser of its command line."""
+    return RecipeParser(
         (DataArguments, ICLModelArguments, LearnerArguments, ICLEvaluationArguments, RerankArguments, RunArguments),
         prog="ddg-hf rerank",
     )
-    everything = parser.parse(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parses the arguments, scores the sets, and writes those that are kept."""
+    everything = make_parser().parse(argv)
     data_args, _, _, arguments, rerank_args, run_args = everything
     check_arguments(arguments)
 

@@ -48,12 +48,12 @@ def facts_of(kind: str, rows, labels, spec, generator_args, learner_args, snapsh
     return RowFacts()
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parses the arguments, chooses the rows, and writes the directory."""
-    from ddg_hf.evaluation.demonstrations.selected_rows import SelectionArguments, select_real_sets
+def make_parser() -> RecipeParser:
+    """The parser of its command line."""
+    from ddg_hf.evaluation.demonstrations.selected_rows import SelectionArguments
     from ddg_hf.evaluation.learner_snapshots import SnapshotArguments
 
-    parser = RecipeParser(
+    return RecipeParser(
         (
             DataArguments,
             GeneratorArguments,
@@ -64,7 +64,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         ),
         prog="ddg-hf select",
     )
-    everything = parser.parse(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parses the arguments, chooses the rows, and writes the directory."""
+    everything = make_parser().parse(argv)
     data_args, generator_args, learner_args, arguments, snapshot_args, run_args = everything
     if arguments.demonstrations == "generator_loss" and generator_args.generator is None:
         raise UserError("generator_loss needs --generator: the directory that `ddg-hf pretrain` or `distill` wrote")
@@ -72,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError("select runs in one process: start it with python, or with --num_processes 1")
 
     from ddg_hf.data.rows import fingerprints, rows_and_labels
+    from ddg_hf.evaluation.demonstrations.selected_rows import select_real_sets
     from ddg_hf.formats.distilled import write_distilled
     from ddg_hf.provenance import atomic_directory, check_output_dir, recorded_run, run_metadata
     from ddg_hf.terminal import result, say

@@ -1,6 +1,9 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """The command line: commands, and mistakes that end in one line and exit code 2."""
 
+import subprocess
+import sys
+
 import pytest
 
 from ddg_hf import cli
@@ -117,3 +120,17 @@ def test_nothing_to_resume_from(fails, tmp_path):
     assert "does not exist" in fails("pretrain", *arguments, "--resume_from_checkpoint", missing)
     missing.mkdir(parents=True)
     assert "no manifest.json" in fails("pretrain", *arguments, "--resume_from_checkpoint", missing)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+def test_a_reader_that_has_enough_is_no_error():
+    program = "from ddg_hf import cli; from ddg_hf.terminal import say\n"
+    program += "cli.sys.exit(cli.run(lambda argv: [say('x' * 100) for _ in range(10_000)] and 0, []))"
+    command = f'"{sys.executable}" -c "{program}"; echo "ended with $?" >&2'
+    done = subprocess.run(["sh", "-c", f"({command}) | head -1"], capture_output=True, text=True)
+    assert done.stdout == "x" * 100 + "\n" and done.stderr == "ended with 141\n"
+
+
+@pytest.mark.parametrize("option", [["--num_sets", "-1"], ["--num_sets", "0"], ["--dpc", "0"]])
+def test_measure_checks_its_numbers(fails, option):
+    assert f"{option[0]} must be at least 1" in fails("measure", "--task", "toy", "--distilled", "sets", *option)

@@ -3,11 +3,13 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from datasets import Dataset, DatasetDict
 
+from ..errors import UserError
 from .loading import fingerprint
 from .tasks import TaskSpec
 
@@ -26,6 +28,14 @@ def rows_and_labels(dataset: Dataset, spec: TaskSpec) -> tuple[list[tuple[str, .
     """Returns N rows, each with one text per column of `spec`, and N label ids."""
     columns = [list(dataset[name]) for name in spec.text_columns]
     return list(zip(*columns, strict=True)), list(dataset["label"])
+
+
+def check_classes(labels: Sequence[int], spec: TaskSpec, dpc: int) -> None:
+    """Raises `UserError` if a class has fewer than `dpc` of the training rows, whose label ids these are."""
+    counts_K = np.bincount(labels, minlength=spec.num_labels)
+    if counts_K.min() < dpc:
+        name = spec.label_names[int(counts_K.argmin())]
+        raise UserError(f"class '{name}' has {counts_K.min()} training rows, fewer than --dpc {dpc}; lower --dpc")
 
 
 def fingerprints(dataset: DatasetDict) -> dict[str, str]:

@@ -128,7 +128,9 @@ def _fingerprint(path: Path, results: dict[str, Any]) -> str | None:
     record = path.with_name(METADATA_FILE)
     if not record.is_file():
         return None
-    return json.loads(record.read_text(encoding="utf-8")).get("data_fingerprint", {}).get(results.get("split"))
+    content = json.loads(record.read_text(encoding="utf-8"))
+    found = content.get("data_fingerprint") if isinstance(content, dict) else None
+    return found.get(results.get("split")) if isinstance(found, dict) else None
 
 
 def check_comparable(a: Evaluation, b: Evaluation) -> None:

@@ -135,9 +135,10 @@ def collect(source: str | os.PathLike) -> Contents:
     if root is not None:
         study = read_study(root)
         cells = root / "cells"
-        # What lies beside the study, or was run for methods that it no longer has, is not measured by it.
+        # What lies beside the study, or was run for methods or with settings that it no longer has, is not measured
+        # by it.
         named = {run.path: _name(run.path, cells) for run in runs if root in run.path.parents}
-        planned = {cell.name for cell in study.cells}
+        planned = {cell.name for cell in study.cells if cell.state == "done"}
         runs = [
             Run(named[run.path], run.path, run.metadata, run.has_sets)
             for run in runs

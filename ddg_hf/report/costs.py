@@ -20,7 +20,7 @@ _DAY = 86_400
 _DURATIONS = sorted({n * unit for unit in (0.01, 1, 60, 3600, _DAY) for n in (1, 2, 5, 10, 20, 30)})
 _COLUMNS = {
     **{key: Column(key, title.capitalize(), "seconds") for key, title in _SECONDS.items()},
-    "peak_memory_mb": Column("peak_memory_mb", "Peak memory, MB", "number", 0),
+    "peak_memory_mb": Column("peak_memory_mb", "Peak memory, MiB", "number", 0),
     "flops": Column("flops", "FLOPs", "scientific"),
 }
 
@@ -200,7 +200,7 @@ def run_costs(contents: Contents) -> tuple[Table, Plot | None] | None:
         Column("run", "Run"),
         Column("stage", "Stage"),
         Column("seconds", "Time", "seconds"),
-        Column("process_peak_memory_mb", "Peak memory of the process, MB", "number", 0),
+        Column("process_peak_memory_mb", "Peak memory of the process, MiB", "number", 0),
     ]
     note = (
         "Time: of training, or of answering the queries, where it was recorded. Memory: the greatest of the process "

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import UserError, closest
+from ..models.names import resolve_model
 from .methods import Method, method_named
 
 STAGES = ("pretrain", "distill", "generate", "select", "rerank", "measure", "evaluate-icl", "evaluate-learner")
@@ -28,7 +29,7 @@ class StudyArguments:
             Learner: matches gradients, embeds rows, and is trained on the sets.
         unseen_learners (`list[str]`, *optional*):
             More classifiers to train on the sets, which the distillation has not seen.
-        model (`str`, *optional*, defaults to `"Qwen/Qwen2.5-0.5B"`): In-context model.
+        model (`str`, *optional*, defaults to `"Qwen/Qwen2.5-0.5B"`): In-context model: id, directory or short name.
         num_sets (`int`, *optional*, defaults to `5`): Sets of a method; of a trained method, for each training seed.
         set_counts (`dict`, *optional*): Other numbers of sets, by method: `{ddg: 10, balanced: 30}`.
         training_seeds (`int`, *optional*, defaults to `1`): Generators trained for a method.
@@ -72,7 +73,8 @@ class StudyArguments:
         default=None, metadata={"help": "More classifiers to train on the sets: ids, directories, tiny-roberta, ..."}
     )
     model: str = field(
-        default="Qwen/Qwen2.5-0.5B", metadata={"help": "In-context model, id or directory.", "aliases": ["-m"]}
+        default="Qwen/Qwen2.5-0.5B",
+        metadata={"help": "In-context model: id, directory or short name.", "aliases": ["-m"]},
     )
     num_sets: int = field(default=5, metadata={"help": "Sets of a method, for each training seed."})
     set_counts: dict | str | None = field(
@@ -117,6 +119,8 @@ class StudyArguments:
     def __post_init__(self):
         for name in ("set_counts", "seed_counts", "given", "options", "rates"):
             setattr(self, name, _mapping(name, getattr(self, name)))
+        if "base_url" not in self.options.get("evaluate-icl", {}):  # a server has names of its own
+            self.model = resolve_model(self.model)
         self.methods = [*self.methods, *(name for name in self.given if name not in self.methods)]
         for name in (
             "num_sets training_seeds candidates_per_class likelihood_candidates likelihood_queries num_workers".split()

@@ -1,6 +1,7 @@
 # Copyright 2026 The ddg_hf team. Licensed under the Apache License, Version 2.0.
 """Did the matching raise what it maximises? What its own evaluations say, before the first step and after the last."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ def matching_table(cells: Sequence[Cell], directory: StudyDirectory) -> list[dic
     `before` and `after`, each with [`MEASURES`]: of fresh texts cosines and shares, of validation rows nats per token.
 
     `before` is `None` where the distillation was not evaluated at its start (`eval_on_start`), and a measure where it
-    was not taken.
+    was not taken, or has no value: there is no cosine where all texts of a label were malformed.
     """
     rows = []
     for cell in (cell for cell in cells if cell.stage == "distill"):
@@ -53,5 +54,10 @@ def evaluations(log_history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [entry for entry in log_history if COSINE in entry]
 
 
+def finite(value: float | None) -> float | None:
+    """A number that JSON has; `None` for any other."""
+    return value if value is not None and math.isfinite(value) else None
+
+
 def _measures(entry: dict[str, Any]) -> dict[str, Any]:
-    return {name: entry.get(key) for name, key in MEASURES.items()}
+    return {name: finite(entry.get(key)) for name, key in MEASURES.items()}

@@ -40,7 +40,7 @@ class Cell:
         options: Its options; `None` for those that are left out.
         inputs: Options whose value is the output of another cell: option to name of the cell.
         method: The method that it belongs to, or `None` if several need it.
-        seed: Number of the training seed, 0 for the first one; `None` if nothing is trained.
+        seed: Number of the training seed, 0 for the first one and where nothing is trained.
         dpc: Demonstrations per class, where it is about one number only.
         covers: Numbers of demonstrations per class that its output is to have, where these do not depend on one
             another: an output that has more is as good.
@@ -53,7 +53,7 @@ class Cell:
     options: Mapping[str, Any]
     inputs: Mapping[str, str] = field(default_factory=dict)
     method: str | None = None
-    seed: int | None = None
+    seed: int = 0
     dpc: int | None = None
     covers: tuple[int, ...] = ()
     work: Mapping[str, int] = field(default_factory=dict)
@@ -247,16 +247,16 @@ class _Planner:
 
     # ---- measurements ----
 
-    def _source(self, method: Method, s: int, numbers: Sequence[int], limit: int | None) -> tuple[dict, dict]:
+    def _source(self, method: Method, s: int, numbers: Sequence[int], num_sets: int) -> tuple[dict, dict]:
         """
-        Options of a command that give it the sets of a method, the first `limit` of them, and what else its cell has:
-        inputs, content.
+        Options of a command that give it the first `num_sets` sets of a method, and what else its cell has: inputs,
+        content.
         """
         if method.kind == "none":
             return {"demonstrations": "zero_shot"}, {}
         if method.kind == "retrieved":
             return {"demonstrations": method.name, "dpc": list(numbers)}, {}
-        options = {"dpc": list(numbers), "num_sets": self._number_of_sets(method, limit)}
+        options = {"dpc": list(numbers), "num_sets": num_sets}
         if method.kind == "given":
             content = {"sets": self.given[method.name].fingerprint}
             return options | {"distilled": method.directory}, {"content": content}
@@ -264,16 +264,17 @@ class _Planner:
             return options | {"demonstrations": "random"}, {}
         return options, {"inputs": {"distilled": self._sets(method, s)}}
 
-    def _number_of_sets(self, method: Method, limit: int | None = None) -> int:
+    def _number_of_sets(self, method: Method, n: int | None = None) -> int:
+        """
+        Sets of a method with `n` rows per class; without it, so many as there are with any number. It does not depend
+        on the numbers that are chosen, which may become more.
+        """
         if method.kind in ("none", "retrieved"):
             return 1
-        number = self.args.sets_of(method)
-        if method.kind == "given":
-            number = min(
-                self.args.set_counts.get(method.name, 10**9),
-                *(count for n, count in self.given[method.name].counts.items() if n in self.args.dpc),
-            )
-        return number if limit is None else min(number, limit)
+        if method.kind != "given":
+            return self.args.sets_of(method)
+        counts = self.given[method.name].counts
+        return min(self.args.set_counts.get(method.name, 10**9), min(counts.values()) if n is None else counts[n])
 
     def _numbers(self, method: Method) -> list[int]:
         """The rows per class that there are sets for."""
@@ -292,7 +293,7 @@ class _Planner:
         if not method.makes_sets and method.kind != "given":
             return
         numbers = self._numbers(method)
-        options, more = self._source(method, s, numbers, None)
+        options, more = self._source(method, s, numbers, self._number_of_sets(method))
         options |= {"learner": self.args.learner, "model": self.args.model, "seed": self.seed}
         more |= {"method": method.name, "seed": s, "covers": tuple(numbers)}
         self._add(f"measure/{self._where(method, s)}", "measure", options, **more)
@@ -301,7 +302,7 @@ class _Planner:
         if n not in self._numbers(method):
             return
         for s in range(self.args.seeds_of(method)):
-            options, more = self._source(method, s, [n], None)
+            options, more = self._source(method, s, [n], self._number_of_sets(method, n))
             options |= {
                 "model": self.args.model,
                 "split": self.args.split,
@@ -313,7 +314,7 @@ class _Planner:
             name = f"icl/{self._where(method, s)}" + ("" if method.kind == "none" else f"/dpc_{n}")
             more |= {"method": method.name, "seed": s, "dpc": 0 if method.kind == "none" else n}
             if self.args.test_number:
-                more["work"] = {"query": self._number_of_sets(method) * self.args.test_number}
+                more["work"] = {"query": self._number_of_sets(method, n) * self.args.test_number}
             self._add(name, "evaluate-icl", options, **more)
 
     def _as_training_data(self, method: Method, learner: str) -> None:
@@ -322,8 +323,10 @@ class _Planner:
             return
         stage = "evaluate-learner"
         steps = self.args.number(stage, "train_steps", 200) * self.args.number(stage, "num_seeds", 5)
+        number = self._number_of_sets(method)
+        number = min(number, self.args.learner_sets or number)
         for s in range(self.args.seeds_of(method)):
-            options, more = self._source(method, s, numbers, self.args.learner_sets)
+            options, more = self._source(method, s, numbers, number)
             options |= {
                 "learner": learner,
                 "split": self.args.split,
@@ -337,14 +340,17 @@ class _Planner:
 
 def _labels(models: Sequence[str]) -> dict[str, str]:
     """
-    A name for each model: the last part of its id or directory, or all parts where that is not enough to tell them
-    apart.
+    A name for each model: the last part of its id or directory, and where an earlier one has that, the part before it
+    too. So that a model which is added takes no other's name away, the first one keeps it.
     """
-    short = {model: _as_name(Path(model).name) for model in models}
-    whole = {model: _as_name(str(model).strip("/").replace("/", "--")) for model in models}
-    names = {model: short[model] if list(short.values()).count(short[model]) == 1 else whole[model] for model in short}
-    if len(set(names.values())) < len(names) or not all(names.values()):
-        raise UserError(f"the learners {', '.join(models)} cannot be told apart by name; rename a directory")
+    names: dict[str, str] = {}
+    for model in dict.fromkeys(models):
+        parts = Path(model).parts[-2:]
+        candidates = [_as_name(part) for part in (*parts[-1:], "--".join(parts))]
+        name = next((name for name in candidates if name and name not in names.values()), None)
+        if name is None:
+            raise UserError(f"the learners {', '.join(models)} cannot be told apart by name; rename a directory")
+        names[model] = name
     return names
 
 

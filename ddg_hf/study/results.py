@@ -209,7 +209,7 @@ class StudyResults:
         rows = []
         for dpc in self.args.dpc:
             pair = [sides.get((name, dpc)) for name in (a, b)]
-            if all(side is not None and len(side.correct_SQ) > 1 for side in pair):
+            if all(side is not None and min(side.correct_SQ.shape) > 1 for side in pair):
                 rows += [{"dpc": dpc, "a": a, "b": b} | row for row in sizes_needed(*pair)]
         return rows
 

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from ..errors import UserError
 from ..provenance import METADATA_FILE, peak_memory_mb, redact, write_json
+from ..terminal import warn
 from .plan import Cell, fingerprints
 
 DONE, FAILED, WAITING, RUNNING, ELSEWHERE = "done", "failed", "waiting", "running", "elsewhere"
@@ -124,13 +125,17 @@ class StudyDirectory:
 
         Returns:
             The command, and the seconds that attempts with the same settings have taken.
+
+        Raises:
+            UserError: an output cannot be deleted.
         """
         record, ours = self.record(cell), self._is_ours(cell)
         covers = record.get("covers", []) if ours else []
         whole = (self.output(cell.name) / METADATA_FILE).is_file()
-        if not ours or (whole and not set(cell.covers) <= set(covers)):
-            shutil.rmtree(self.output(cell.name), ignore_errors=True)
-        seconds = float(record.get("seconds") or 0.0) if ours else 0.0
+        anew = not ours or (whole and not set(cell.covers) <= set(covers))
+        if anew:
+            _remove(self.output(cell.name))
+        seconds = 0.0 if anew else float(record.get("seconds") or 0.0)
         self._write(cell, CellState(WAITING, seconds or None), covers)
         return self.command(cell, covers), seconds
 
@@ -152,6 +157,18 @@ class StudyDirectory:
         if (self.output(cell.name) / METADATA_FILE).is_file() and set(cell.covers) <= set(record.get("covers", [])):
             return CellState(DONE, **known | {"error": None})
         return CellState(FAILED if record.get("state") == FAILED else WAITING, **known)
+
+
+def _remove(output: Path) -> None:
+    """Deletes an output, or the link to one. What is left of it if that fails does not count as whole."""
+    try:
+        if output.is_symlink():
+            output.unlink()
+        elif output.exists():
+            (output / METADATA_FILE).unlink(missing_ok=True)
+            shutil.rmtree(output)
+    except OSError as error:
+        raise UserError(f"cannot delete '{output}', which is to be made anew: {error.strerror or error}") from error
 
 
 class StudyRunner:
@@ -218,7 +235,8 @@ class StudyRunner:
                 self._set(cell, CellState(ELSEWHERE))
                 continue
             found = self.directory.state(cell)
-            if found.state == DONE:  # by another process in the meantime
+            # By another process in the meantime; what has failed there is not tried by all of them.
+            if found.state == DONE or (found.state == FAILED and state.state == ELSEWHERE):
                 lock.release()
                 self._set(cell, found)
                 continue
@@ -265,10 +283,13 @@ class StudyRunner:
                 report = one.pipe.recv()
         one.pipe.close()
         memory = report.get("peak_memory_mb")
-        if one.process.exitcode == 0 and (self.directory.output(one.cell.name) / METADATA_FILE).is_file():
-            return CellState(DONE, one.seconds, memory)
         reason = report.get("error") or f"exit code {one.process.exitcode}"
-        return CellState(FAILED, one.seconds, memory, f"{reason} (see {self.directory.log(one.cell.name)})")
+        reason = f"{reason} (see {self.directory.log(one.cell.name)})"
+        if not (self.directory.output(one.cell.name) / METADATA_FILE).is_file():
+            return CellState(FAILED, one.seconds, memory, reason)
+        if one.process.exitcode != 0:  # such as sets whose checks have failed
+            warn(f"{one.cell.name} is done, but ended with an error: {reason}")
+        return CellState(DONE, one.seconds, memory)
 
     def _set(self, cell: Cell, state: CellState) -> None:
         if self.states[cell.name] != state:

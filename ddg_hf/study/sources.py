@@ -61,13 +61,15 @@ def given_sets(source: str) -> GivenSets:
 def content_fingerprint(name: str) -> str:
     """
     What a model is, wherever it lies: of a directory a SHA-256 of the names and sizes of its files and of their
-    beginnings and ends; otherwise the name itself.
+    beginnings and ends, without what is hidden, such as the notes of a download; otherwise the name itself.
     """
     if not os.path.isdir(name):
         return name
     digest = hashlib.sha256()
     root = Path(name)
     for file in sorted(path for path in root.rglob("*") if path.is_file()):
+        if any(part.startswith(".") for part in file.relative_to(root).parts):
+            continue
         size = file.stat().st_size
         digest.update(f"{file.relative_to(root)} {size}\n".encode())
         with file.open("rb") as content:

@@ -2,14 +2,18 @@
 """A study as a whole: its plan, its directory, its run, its results."""
 
 import dataclasses
+import importlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from datasets import DatasetDict
+
 from ..configs import DataArguments, RunArguments
-from ..data.rows import fingerprints
-from ..errors import UserError
+from ..data.rows import check_classes, fingerprints
+from ..data.tasks import TaskSpec
+from ..errors import UserError, closest
 from ..evaluation.results import write_readable_json
 from ..provenance import METADATA_FILE, read_json, redact, run_metadata, write_json
 from ..terminal import say, warn
@@ -91,17 +95,39 @@ class Study:
         Makes the directory and writes the plan.
 
         Raises:
-            UserError: a command is left, and the data cannot be loaded, or are not those of the commands that are
-                done. That is said here, not by every command or after the last one.
+            UserError: a command is left, and it has an option that it does not know, or the data cannot be loaded, are
+                too few, or are not those of the commands that are done. That is said here, not by every command, or
+                after hours by the last one.
         """
         states = self.states()
-        if any(state.state != DONE for state in states.values()):
-            _, dataset = self.data.load(self.run_args.seed)
+        left = [cell for cell in self.cells if states[cell.name].state != DONE]
+        if left:
+            self._check_options(left)
+            spec, dataset = self.data.load(self.run_args.seed)
+            self._check_rows(spec, dataset)
             done = [cell for cell in self.cells if states[cell.name].state == DONE]
             check_data(done, self.directory, fingerprints(dataset))
         self.directory.path.mkdir(parents=True, exist_ok=True)
         (self.directory.path / METADATA_FILE).unlink(missing_ok=True)
         self.write_plan(states)
+
+    def _check_options(self, cells: Sequence[Cell]) -> None:
+        from ..cli import COMMANDS
+
+        stages = {cell.stage for cell in cells}
+        parsers = {stage: importlib.import_module(COMMANDS[stage][0]).make_parser() for stage in stages}
+        for cell in cells:
+            try:
+                parsers[cell.stage].check(self.directory.command(cell)[1:])
+            except UserError as error:
+                raise UserError(f"{cell.stage}: {error}") from error
+
+    def _check_rows(self, spec: TaskSpec, dataset: DatasetDict) -> None:
+        split = self.args.split
+        if split not in dataset:
+            raise UserError(f"there is no split '{split}'.{closest(split, dataset)} There are {', '.join(dataset)}.")
+        if any(method.makes_sets or method.name == "random" for method in self.methods):
+            check_classes(dataset["train"]["label"], spec, max(self.args.dpc))
 
     def run(self, on_change: Callable[[Cell, CellState, dict[str, CellState]], None]) -> list[Cell]:
         """

@@ -129,6 +129,13 @@ def test_other_data(write, tmp_path):
         compare(first, second)
 
 
+@pytest.mark.parametrize("content", ["[]", "null", '{"data_fingerprint": null}', '{"data_fingerprint": []}'])
+def test_a_record_without_fingerprints(content, write, tmp_path):
+    first, second = write("a"), write("b")
+    (tmp_path / "a" / "metadata.json").write_text(content)
+    assert compare(first, second)["rows"]
+
+
 def test_failed_queries_must_be_asked_again(write):
     runs = make_runs(dpcs=(5,))
     failed_Q = np.arange(NUM_QUERIES) == 3
@@ -189,6 +196,7 @@ def test_command_line_says_how_many_queries_are_used(write, capsys):
         ([], "required: b"),
         (["x", "--prediction", "best"], "invalid choice: 'best'"),
         (["x", "--num_permutations", "0"], "--num_permutations must be at least 1"),
+        (["x", "--seed", "-1"], "--seed must not be negative"),
         (["x"], "'x' does not exist"),
     ],
 )

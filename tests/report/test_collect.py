@@ -22,6 +22,18 @@ def test_what_a_study_no_longer_has_is_left_out(tmp_path):
     assert [run.name for run in collect(tmp_path).runs] == before and "sets/ddg/seed_0" in before
 
 
+def test_outputs_of_commands_that_are_not_done_are_left_out(tmp_path):
+    """They are of settings that the study has no longer."""
+    builders.study(tmp_path)
+    plan = json.loads((tmp_path / "study.json").read_text())
+    for cell in plan["cells"]:
+        if cell["name"] in ("sets/ddg/seed_0", "distill/seed_0"):
+            cell["state"] = "waiting"
+    (tmp_path / "study.json").write_text(json.dumps(plan))
+    names = {run.name for run in collect(tmp_path).runs}
+    assert not names & {"sets/ddg/seed_0", "distill/seed_0"} and "pretrain/seed_0" in names
+
+
 def test_a_study(tmp_path):
     contents = collect(builders.study(tmp_path / "films"))
     assert contents.name == "films" and contents.study.results is not None

@@ -96,6 +96,19 @@ def test_mistakes(study, tmp_path):
     assert "not empty" in archive("restore", tmp_path / "a.tar.gz", run).stderr
 
 
+def test_other_training_rows_are_noticed(study, tmp_path):
+    _, run = study
+    other = tmp_path / "run"
+    shutil.copytree(run, other)
+    record = other / "cells" / "icl" / "balanced" / "dpc_1" / "metadata.json"
+    content = json.loads(record.read_text(encoding="utf-8"))
+    content["data_fingerprint"]["train"] = "0" * 64
+    record.write_text(json.dumps(content), encoding="utf-8")
+    wrong = archive("save", other, tmp_path / "a.tar.gz")
+    assert wrong.returncode == 2 and "were others than those that there are now" in wrong.stderr
+    assert not (tmp_path / "a.tar.gz").exists()
+
+
 def test_nothing_is_left_of_an_archive_whose_data_cannot_be_loaded(study, tmp_path):
     _, run = study
     assert archive("save", run, tmp_path / "a.tar.gz").returncode == 0

@@ -2,12 +2,14 @@
 """What is on disk says what is done, whatever happened to it."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
 
+from ddg_hf.errors import UserError
 from ddg_hf.study.plan import Cell
-from ddg_hf.study.runner import DONE, FAILED, WAITING, CellState, StudyDirectory
+from ddg_hf.study.runner import DONE, ELSEWHERE, FAILED, WAITING, CellState, StudyDirectory, StudyRunner
 
 SETS = Cell("sets/a", "select", {"dpc": [5], "seed": 1}, covers=(5,))
 ICL = Cell("icl/a/dpc_5", "evaluate-icl", {"dpc": [5], "seed": 1}, inputs={"distilled": "sets/a"}, dpc=5)
@@ -95,3 +97,49 @@ def test_records_hold_no_secrets(tmp_path):
     directory.begin(cell)
     content = json.loads((tmp_path / "state" / "icl" / "a.json").read_text())
     assert "hf_abcdefghijkl" not in json.dumps(content) and "<redacted>" in content["command"]
+
+
+def test_a_link_is_removed_and_not_what_it_leads_to(directory, tmp_path):
+    lent = tmp_path / "lent"
+    lent.mkdir()
+    (lent / "metadata.json").write_text("{}")
+    directory.output(SETS.name).parent.mkdir(parents=True)
+    directory.output(SETS.name).symlink_to(lent, target_is_directory=True)
+    assert directory.changed() == [SETS]
+    directory.begin(SETS)
+    assert directory.state(SETS).state == WAITING and (lent / "metadata.json").is_file()
+
+
+def test_an_output_that_cannot_be_deleted_does_not_count_as_made_anew(directory, monkeypatch):
+    directory.begin(SETS)
+    finish(directory, SETS)
+    other = StudyDirectory(directory.path, [replace(SETS, options={"dpc": [5], "seed": 2})])
+
+    def refuse(path, **_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    with pytest.raises(UserError, match="cannot delete '.*/cells/sets/a', .*: Permission denied"):
+        other.begin(other.cells[0])
+    assert other.state(other.cells[0]).state == WAITING and other.changed()
+
+
+def test_seconds_of_an_output_that_is_made_anew_are_not_counted(directory):
+    directory.begin(SETS)
+    finish(directory, SETS)
+    directory.note(SETS, CellState(DONE, 1000.0))
+    more = StudyDirectory(directory.path, [replace(SETS, covers=(1,))])
+    assert more.begin(more.cells[0])[1] == 0
+    more.note(more.cells[0], CellState(WAITING, 7.0))
+    assert more.begin(more.cells[0])[1] == 7
+
+
+def test_what_fails_in_another_process_is_not_tried_by_this_one(directory):
+    runner = StudyRunner(directory)
+    lock = directory.lock(SETS.name)
+    lock.acquire()
+    directory.begin(SETS)
+    assert runner._start_next(None, 0) is None and runner.states[SETS.name].state == ELSEWHERE
+    directory.note(SETS, CellState(FAILED, 3.0, None, "no reason"))
+    lock.release()
+    assert runner.run()[SETS.name] == CellState(FAILED, 3.0, None, "no reason")

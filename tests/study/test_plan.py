@@ -97,6 +97,19 @@ def test_given_sets_are_tested_at_the_sizes_that_they_have():
         plan(["published"], given={"published": "somewhere"}, dpc=[1])
 
 
+def test_more_numbers_do_not_change_how_many_given_sets_are_evaluated():
+    arguments = StudyArguments(methods=["balanced"], given={"mine": "somewhere"}, model="m", dpc=[5])
+    more = StudyArguments(methods=["balanced"], given={"mine": "somewhere"}, model="m", dpc=[5, 20])
+    first, second = (
+        make_plan(chosen, DataArguments(task="toy"), 42, lambda source: GivenSets({5: 10, 20: 3}, "f"))
+        for chosen in (arguments, more)
+    )
+    before, after = fingerprints(first), fingerprints(second)
+    assert {name: after[name] for name in before} == before
+    sets = {cell.name: cell.options["num_sets"] for cell in second if cell.method == "mine"}
+    assert (sets["icl/mine/dpc_5"], sets["icl/mine/dpc_20"], sets["measure/mine"]) == (10, 3, 3)
+
+
 def test_classifiers_can_have_fewer_sets_and_sizes():
     cells = by_name(
         plan(["balanced"], dpc=[1, 5], num_sets=30, learner_sets=5, learner_dpc=[5], unseen_learners=["b"])
@@ -174,7 +187,7 @@ def test_given_sets_are_known_by_their_content():
 def test_learners_of_one_name_are_told_apart():
     cells = by_name(plan(["balanced"], unseen_learners=["x/a/base", "x/b/base", "c"]))
     names = {name.split("/")[1] for name in cells if name.startswith("learner/")}
-    assert names == {"tiny", "x--a--base", "x--b--base", "c"}
+    assert names == {"tiny", "base", "b--base", "c"}, "the first one keeps its name when the second is added"
     with pytest.raises(UserError, match="told apart"):
         plan(["balanced"], unseen_learners=[".."])
 
@@ -248,6 +261,15 @@ def test_the_studies_of_the_recipes(config, tmp_path, monkeypatch):
         assert all(estimates(cells, everything, arguments.rates)[cell.name] for cell in cells if cell.work)
 
 
+def test_a_short_name_is_resolved_for_all_commands():
+    arguments = StudyArguments(methods=["balanced", "self_generated"], learner="tiny", model="qwen")
+    assert arguments.model.startswith("Qwen/")
+    cells = make_plan(arguments, DataArguments(task="toy"), 42, None)
+    named = [cell.options["model"] for cell in cells if "model" in cell.options]
+    named += [cell.options["generator"] for cell in cells if cell.options.get("self_generated")]
+    assert len(named) > 4 and set(named) == {arguments.model}
+
+
 def test_a_generator_is_needed_where_one_is_trained():
     with pytest.raises(UserError, match="--generator is missing"):
         make_plan(StudyArguments(methods=["ddg"]), DataArguments(task="toy"), 42, None)
@@ -283,6 +305,7 @@ def test_a_generator_is_needed_where_one_is_trained():
         ({"options": {"evaluate-icl": {"api_key": "secret"}}}, "api_key does not belong into a study"),
         ({"learner_dpc": [3]}, "--learner_dpc 3"),
         ({"test_number": 0}, "--test_number"),
+        ({"model": "baichuan"}, "the model 'baichuan'"),
     ],
 )
 def test_mistakes(changes, message):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.distillation_search import distilled, lend
 from benchmarks.selection_search import WAYS, check_made, choose
 from ddg_hf.cli import main
 from ddg_hf.errors import UserError
@@ -156,3 +157,26 @@ def test_sets_of_other_settings_are_not_taken_for_these(tmp_path):
     for changed in ({"seed": 2}, {"num_sets": 4}, {"generator": "other"}):
         with pytest.raises(UserError, match=f"was made with --{next(iter(changed))} "):
             check_made(tmp_path, [Arguments(**{"dpc": [1]} | changed)])
+
+
+def test_a_distillation_without_evaluations_or_cosine(tmp_path):
+    state = tmp_path / "cells" / "distill" / "ema" / "seed_0" / "trainer_state.json"
+    state.parent.mkdir(parents=True)
+    state.write_text(json.dumps({"log_history": [{"step": 1, "synthetic_nll": 2.0}]}))
+    assert distilled(tmp_path) == {"synthetic_nll": {1: 2.0}}
+    state.write_text(json.dumps({"log_history": [{"step": 1, "eval_gradient_cosine": float("nan")}]}))
+    assert json.loads(json.dumps(distilled(tmp_path), allow_nan=False))["last"]["eval_gradient_cosine"] is None
+
+
+def test_a_generator_is_lent_whole_or_not_at_all(tmp_path):
+    study, directory = tmp_path / "study", tmp_path / "search" / "setting"
+    (study / "cells" / "pretrain" / "seed_0").mkdir(parents=True)
+    (study / "state" / "pretrain").mkdir(parents=True)
+    (study / "state" / "pretrain" / "seed_0.json").write_text("{}")
+    with pytest.raises(FileNotFoundError):
+        lend(study, directory)
+    assert not list(directory.parent.iterdir())
+    (study / "study.json").write_text("{}")
+    lend(study, directory)
+    lend(study, directory)  # as where two begin at once
+    assert (directory / "cells" / "pretrain" / "seed_0").is_symlink() and len(list(directory.parent.iterdir())) == 1

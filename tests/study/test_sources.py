@@ -7,7 +7,7 @@ import pytest
 
 from ddg_hf.cli import main
 from ddg_hf.errors import UserError
-from ddg_hf.study.sources import given_sets
+from ddg_hf.study.sources import content_fingerprint, given_sets
 
 
 def test_sets_of_this_package(tmp_path):
@@ -33,3 +33,16 @@ def test_sets_that_cannot_be_read_are_an_error(tmp_path):
     (tmp_path / "dpc_1" / "train.parquet").write_bytes(b"broken")
     with pytest.raises(UserError, match="train.parquet"):
         given_sets(str(tmp_path))
+
+
+def test_notes_of_a_download_are_no_part_of_a_model(tmp_path):
+    for name, note in (("a", "today"), ("b", "tomorrow")):
+        cache = tmp_path / name / ".cache" / "huggingface"
+        cache.mkdir(parents=True)
+        (cache / "config.json.metadata").write_text(note)
+        (tmp_path / name / "config.json").write_text("{}")
+    first, second = (content_fingerprint(str(tmp_path / name)) for name in "ab")
+    assert first == second
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "config.json").write_text("[]")
+    assert content_fingerprint(str(tmp_path / "c")) != first

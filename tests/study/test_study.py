@@ -293,3 +293,42 @@ def test_data_that_cannot_be_loaded_are_said_once_before_anything_is_run(tmp_pat
     assert main([*argv, "--methods", "balanced", "--model", "m", "--learner", "l"]) == 2
     assert capsys.readouterr().err.count("'text_columns' is missing") == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"split": "tset"}, "there is no split 'tset'. Did you mean 'test'?"),
+        ({"dpc": [1, 5000]}, "training rows, fewer than --dpc 5000"),
+        ({"options": {"measure": {"snapshotz": 2}}}, "measure: unknown argument '--snapshotz'. Did you mean"),
+        ({"options": {"evaluate-icl": {"scoring": "guess"}}}, "evaluate-icl: "),
+    ],
+)
+def test_what_the_last_command_would_find_is_found_before_the_first(changes, message, tmp_path, model_dir, capsys):
+    config = small(tmp_path, model_dir, **changes)
+    assert main(["study", "--config", str(config), "--output_dir", str(tmp_path / "run")]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert message in line and not (tmp_path / "run").exists()
+
+
+def test_one_query_is_enough_for_a_table(tmp_path, model_dir):
+    config = small(tmp_path, model_dir, methods=["balanced", "self_generated"], test_number=1, learner_dpc=[1])
+    options = ["--learner_test_number", "4", "--output_dir", str(tmp_path / "run")]
+    assert main(["study", "--config", str(config), *options]) == 0
+    assert read(tmp_path / "run" / "results.json")["power"] == {"raw": [], "calibrated": []}
+
+
+def test_a_distillation_without_a_cosine_has_results(tmp_path, model_dir, study):
+    """Where all texts of a label are malformed there is none."""
+    copy = tmp_path / "run"
+    shutil.copytree(study, copy)
+    file = copy / "cells" / "distill" / "ema" / "seed_0" / "trainer_state.json"
+    state = read(file)
+    for entry in state["log_history"]:
+        if "eval_gradient_cosine" in entry:
+            entry["eval_gradient_cosine"] = float("nan")
+    file.write_text(json.dumps(state))
+    config = write_config(tmp_path / "study.yaml", model=model_dir)
+    assert main(["study", "--config", str(config), "--output_dir", str(copy)]) == 0
+    found = {row["seed"]: row for row in read(copy / "results.json")["matching"]}
+    assert found[0]["after"]["gradient_cosine"] is None and found[1]["after"]["gradient_cosine"] is not None

@@ -52,6 +52,20 @@ def test_figures_have_the_numbers_of_the_results(results, monkeypatch, tmp_path)
     assert [method.name for method in load(results).methods] == ["zero_shot", "ddg", "mine"]
 
 
+def test_one_number_of_rows_has_a_figure_for_each_accuracy(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    rows = [row("balanced", 5, side(0.7, 0.6, 0.8)), row("ddg", 5, side(0.8, 0.7, 0.9))]
+    for entry in rows:
+        entry["icl"]["calibrated"] = side(0.9, 0.8, 1.0)
+        entry["learners"] = {"tiny": side(0.5, 0.4, 0.6)}
+    file = tmp_path / "one.json"
+    file.write_text(json.dumps({"version": 1, "task": "sst2", "num_queries": 10, "rows": rows}))
+    assert run(monkeypatch, file, tmp_path) == 0
+    found = {kind: list(csv.reader((tmp_path / f"one_{kind}.csv").open()))[1:] for kind in ("raw", "calibrated")}
+    assert [line[-3:] for line in found["raw"]] == [["0.7", "0.6", "0.8"], ["0.8", "0.7", "0.9"]]
+    assert [line[-3:] for line in found["calibrated"]] == [["0.9", "0.8", "1.0"]] * 2
+
+
 def test_a_method_without_results_is_named(results, monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         run(monkeypatch, results, tmp_path, "--methods", "dilm")

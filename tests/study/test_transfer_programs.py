@@ -2,6 +2,7 @@
 """`benchmarks/gradient_transfer.py` and `study_pairs.py`: programs that read a study."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.study_pairs import by_seed, source
+from benchmarks.study_pairs import by_seed, compare, source
 from ddg_hf.cli import main
 from ddg_hf.errors import UserError
 from ddg_hf.study.comparisons import Side
@@ -82,6 +83,17 @@ def test_pairs_of_a_study_are_its_comparisons(study):
         for side in ("mean", "low", "high"):
             assert row["difference"][side] == pytest.approx(100 * theirs[key]["difference"][side], abs=0.01)
         assert row["by_seed"] == {"0": row["difference"]["mean"]}
+
+
+def test_studies_of_other_data_are_not_compared(study, tmp_path):
+    other = tmp_path / "run"
+    shutil.copytree(study / "cells" / "icl", other / "cells" / "icl")
+    record = other / "cells" / "icl" / "balanced" / "dpc_1" / "metadata.json"
+    content = json.loads(record.read_text())
+    content["data_fingerprint"]["test"] = "0" * 64
+    record.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="the rows of the split 'test' are not the same"):
+        compare((study, "balanced"), (other, "balanced"), [1])
 
 
 def test_differences_of_each_training_seed():
