@@ -6,8 +6,9 @@ Keeps what a study has measured, so that it can go on, or be looked at, on anoth
     python benchmarks/study_archive.py restore docs/results/study_cpu/sst2.tar.gz runs/sst2/study_cpu --data_dir data
 
 Of every command that is done the archive has the record, the metadata, the results, the predictions, the curves of
-training, and the sets: no weights, and no row of a dataset, since what is a training row, or repeats one, is kept as
-the number of that row.
+training, the checks, and the sets: no weights, and no row of a dataset, since what is a training row, or repeats one,
+is kept as the number of that row. `study.json` and `results.json` are those of the last command line: have `ddg-hf
+study --plan true` write them for all methods before.
 After `restore` the same `ddg-hf study` command line takes these commands for done. A command that is added later and
 needs a model that is not there fails, and says so: delete what made it below `cells/`, and it is run again.
 """
@@ -30,6 +31,7 @@ from ddg_hf.errors import UserError
 METADATA = "metadata.json"
 RESULTS = (
     "results.json",
+    "checks.json",
     "measures.json",
     "predictions.parquet",
     "config.json",
@@ -45,6 +47,8 @@ REPEATED = "training_row"
 def files_of(study: Path) -> Iterator[tuple[Path, bool]]:
     """The files that are kept, in an order that does not depend on the machine, and whether they are sets."""
     yield study / "study.json", False
+    if (study / "results.json").is_file():  # what a report says of costs, ranks and sets
+        yield study / "results.json", False
     for record in sorted((study / "state").rglob("*.json"), key=lambda path: path.relative_to(study).as_posix()):
         cell = study / "cells" / record.relative_to(study / "state").with_suffix("")
         content = json.loads(record.read_text(encoding="utf-8"))

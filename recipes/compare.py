@@ -48,7 +48,7 @@ def report(comparison: dict) -> None:
     say(f"a: {comparison['a']}")
     say(f"b: {comparison['b']}")
     columns = ("dpc a", "dpc b", "sets", "queries", "a", "b", "a - b, 95 % interval", "p", "p (Holm)")
-    table(columns, rows, title, left=())
+    table(columns, rows, title, left=(), keys=2)
     for row in comparison["rows"]:
         if row["num_unpaired"]:
             say(

@@ -156,7 +156,7 @@ def report(results: dict) -> None:
         accuracies = [percent(entry.get(f"{kind}accuracy")) for kind in ("", "contextual_", "calibrated_")]
         ends = (str(entry["num_unparsable"]), f"{entry['seconds']:.0f}")
         rows.append([results["demonstrations"], *counts, *accuracies, *ends])
-    table((*columns, "unparsable", "s"), rows, title=f"{results['task']}: accuracy in %, 95 % interval")
+    table((*columns, "unparsable", "s"), rows, f"{results['task']}: accuracy in %, 95 % interval", keys=2)
     for entry in results["aggregates"]:
         if entry["dropped_rounds"]:
             runs = entry["num_sets"] * entry["num_orders"]

@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ddg_hf.models.names import resolve_model
     from ddg_hf.provenance import METADATA_FILE, atomic_directory, check_output_dir, run_metadata, write_json
     from ddg_hf.selection.teacher_sets import build_teacher_set
-    from ddg_hf.terminal import result, say
+    from ddg_hf.terminal import Progress, result, say
 
     output_dir = check_output_dir(run_args.output_dir, run_args.overwrite, "measure", replaces=True)
     spec, dataset = data_args.load(seed=run_args.seed)
@@ -92,18 +92,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     teacher = build_teacher_set(
         encoder.embed(rows), labels, spec.num_labels, arguments.real_per_class, seed=run_args.seed
     )
-    measures = measure_sets(
-        sets,
-        (rows, labels),
-        spec,
-        learner=Learner.load(learner_args, spec.num_labels, rows, device=device),
-        teacher=teacher,
-        probe=LabelProbe(encoder, rows, labels),
-        tokenizer=load_tokenizer(resolve_model(model_args.model), model_args.revision),
-        snapshots=snapshot_args,
-        seed=run_args.seed,
-    )
-    measures = {"task": spec.name, "sets": arguments.distilled, "configs": measures}
+    with Progress("measuring", snapshot_args.snapshots, "learner state") as bar:
+        found = measure_sets(
+            sets,
+            (rows, labels),
+            spec,
+            learner=Learner.load(learner_args, spec.num_labels, rows, device=device),
+            teacher=teacher,
+            probe=LabelProbe(encoder, rows, labels),
+            tokenizer=load_tokenizer(resolve_model(model_args.model), model_args.revision),
+            snapshots=snapshot_args,
+            seed=run_args.seed,
+            progress=bar.update,
+        )
+    measures = {"task": spec.name, "sets": arguments.distilled, "configs": found}
     metadata = run_metadata("measure", list(everything), task=spec.name, data_fingerprint=fingerprints(dataset))
     with atomic_directory(output_dir) as directory:
         write_readable_json(directory / MEASURES_FILE, measures)

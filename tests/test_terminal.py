@@ -140,6 +140,22 @@ def test_a_table_is_as_wide_as_it_needs_to_be(printed, monkeypatch):
     assert f"{'a' * 60}   1.5 [1.25, 1.75]" in out
 
 
+def test_a_table_that_is_too_wide_for_a_terminal_is_printed_in_parts(printed, monkeypatch):
+    """No number is cut, and every part says what its rows are about."""
+    monkeypatch.setenv("COLUMNS", "44")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(output, "is_terminal", lambda stream: True)
+    columns = ("method", "dpc", "raw", "calibrated", "tiny")
+    rows = [[name, "5", "78.9 [74.3, 83.4]", "88.4 [85.3, 91.2]", "51.2 [48.0, 54.1]"] for name in ("DDG", "none")]
+    _, out, _ = printed(main=lambda argv: terminal.table(columns, rows, keys=2))
+    lines = [line for line in out.splitlines() if line.strip()]
+    assert max(map(len, lines)) <= 44
+    assert [line.split() for line in lines if "dpc" in line] == [["method", "dpc", name] for name in columns[2:]]
+    assert len([line for line in lines if line.split()[:2] == ["DDG", "5"]]) == 3
+    for cell in rows[0][2:]:
+        assert out.count(cell) == 2
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(None, "?"), (0.4, "0 s"), (59.6, "1 min 00 s"), (90, "1 min 30 s"), (3725, "1 h 02 min")],

@@ -6,7 +6,7 @@ Distillation weighs the rows of each batch, at many learners and teacher sets. H
 of one learner, against one teacher set, in the parameters of the head alone.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -64,6 +64,7 @@ def gradient_cosines(
     sets: Sequence[Sequence[tuple[tuple[str, ...], int]]],
     arguments: SnapshotArguments,
     seed: int,
+    progress: Callable[[int], None] | None = None,
 ) -> np.ndarray:
     """
     Cosine of the mean gradient of each set's rows and that of real rows, by label, in the parameters of the head: a
@@ -76,6 +77,7 @@ def gradient_cosines(
         sets: S sets of pairs (texts, label id), none of them empty.
         arguments: The learner's training.
         seed: Seed of its head and batches.
+        progress: Called with 1 after every snapshot.
 
     Returns:
         `np.ndarray` of shape `[S]`: means over snapshots and those labels that the set has rows of.
@@ -99,6 +101,8 @@ def gradient_cosines(
                     continue
                 counts_S[s] += 1
                 totals_S[s] += torch.cosine_similarity(_mean_gradient(synthetic, mine), target, dim=0).item()
+        if progress is not None:
+            progress(1)
     return totals_S / counts_S
 
 

@@ -6,7 +6,7 @@ The gradient match is a proxy of what distillation maximises, not the same numbe
 [`~ddg_hf.evaluation.learner_snapshots`].
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ def measure_sets(
     tokenizer,
     snapshots: SnapshotArguments,
     seed: int,
+    progress: Callable[[int], None] | None = None,
 ) -> list[dict[str, Any]]:
     """
     Measures sets.
@@ -47,6 +48,7 @@ def measure_sets(
         tokenizer: Of the language model, for the lengths.
         snapshots: The learner's training.
         seed: Seed of it.
+        progress: See [`~ddg_hf.evaluation.learner_snapshots.gradient_cosines`].
 
     Returns:
         For each number of rows per class: `dpc`; lists with a value for each set, `sets` (their numbers),
@@ -62,7 +64,7 @@ def measure_sets(
             if not member.rows:
                 raise UserError(f"set {member.set_id} of dpc_{dpc} has no rows, nothing to measure; remove it")
     every = [member.rows for members in sets.values() for member in members]
-    cosines = iter(gradient_cosines(learner, train, teacher, every, snapshots, seed).tolist())
+    cosines = iter(gradient_cosines(learner, train, teacher, every, snapshots, seed, progress).tolist())
     found = []
     for dpc, members in sets.items():
         texts = [row for member in members for row, _ in member.rows]

@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 
 from .figures import INK, NEUTRAL, SURFACE, Look, Plot, label, label_ends, look, new_figure
-from .model import Results, Row, measure_title
+from .model import Results, Row, is_of_learner, measure_title
 from .tables import Column, Table, shown
 from .values import Estimate, estimate, number, slug
 
@@ -22,24 +22,43 @@ _ABOUT = {
     "gradient_cosine": "Gradient cosine: of the sets and real rows.",
     "distinct_2": "Distinct-2: share of word pairs that are distinct (higher is more varied).",
     "self_bleu": "Self-BLEU: how alike the texts of a set are (lower is more varied).",
-    "near_copies": "Copies and near copies: rows that repeat a real row, or nearly.",
+    "near_copies": (
+        "Copies and near copies: rows that repeat a training row, or half of its sequences of eight words; samples "
+        "are marked by another measure."
+    ),
     "label_consistency": "Label confirmed: rows whose label a classifier of real rows agrees with.",
     "tokens_per_demonstration": "Tokens: of one demonstration in a prompt.",
 }
 _MANY_METHODS = 6  # of more, the intervals of all would cover one another
 
 
-def headline(results: Results) -> Table:
+def accuracy_tables(results: Results) -> list[Table]:
+    """The accuracies in context and those of classifiers, as there are any."""
+    stem = slug("accuracy", results.subject)
+    if not results.in_context:
+        return [_accuracies(results, results.of_learners, stem, f"Accuracy as training data on {results.subject}")]
+    tables = [_accuracies(results, results.in_context, stem, f"Accuracy on {results.subject}")]
+    if results.of_learners:
+        title = f"Accuracy as training data on {results.subject}"
+        tables.append(_accuracies(results, results.of_learners, f"{stem}-as-training-data", title))
+    return tables
+
+
+def _accuracies(results: Results, measures: Sequence[str], name: str, title: str) -> Table:
     """Accuracies of every method and number of demonstrations, the highest mean of each column in bold."""
-    measures = results.measures
     columns = [Column("dpc", "DPC", "count"), Column("method", "Method"), Column("num_sets", "Sets", "count")]
-    columns += [Column(measure, measure_title(measure), "percent") for measure in measures]
+    seeded = any((row.num_training_seeds or 1) > 1 for row in results.rows)
+    columns += [Column("num_training_seeds", "of seeds", "count")] * seeded
+    columns += [Column(measure, _heading(measure, measures), "percent") for measure in measures]
+    there = [row for row in results.rows if any(measure in row.accuracies for measure in measures)]
     rows = [
-        [row.dpc, results.title(row.method), _num_sets(row), *(row.accuracies.get(name) for name in measures)]
-        for row in results.rows
+        [row.dpc, results.title(row.method), _num_sets(row)]
+        + [row.num_training_seeds if results.method(row.method).kind == "generated" else None] * seeded
+        + [row.accuracies.get(name) for name in measures]
+        for row in there
     ]
     best = set()
-    for j, _ in enumerate(measures, start=3):
+    for j, _ in enumerate(measures, start=len(columns) - len(measures)):
         for dpc in results.dpcs:
             means = {i: row[j].mean for i, row in enumerate(rows) if row[0] == dpc and row[j] is not None}
             if len(set(means.values())) > 1:
@@ -48,9 +67,22 @@ def headline(results: Results) -> Table:
         "Accuracy in %, with 95 % intervals over sets and queries. DPC: demonstrations per class. Bold: the highest "
         "mean of its DPC and column, which is not yet a difference; see the paired differences."
     )
-    return Table(
-        slug("accuracy", results.subject), f"Accuracy on {results.subject}", columns, rows, note, frozenset(best)
-    )
+    if seeded:
+        note += (
+            " Of seeds: generators that were trained with different seeds; intervals are over these too where there "
+            "are several, and too narrow where there are few: with three, and nothing else that varies, they hold the "
+            "true value in three of four cases."
+        )
+    if all(map(is_of_learner, measures)) and results.num_labels:
+        note += f" Chance, with labels of equal size: {100 / results.num_labels:.1f} %."
+    return Table(name, title, columns, rows, note, frozenset(best))
+
+
+def _heading(measure: str, measures: Sequence[str]) -> str:
+    """The title of a measure, of classifiers among themselves without what they have in common."""
+    if all(map(is_of_learner, measures)):
+        return measure.partition(":")[2]
+    return measure_title(measure)
 
 
 def _num_sets(row: Row) -> int | str | None:
@@ -62,17 +94,22 @@ def looks(results: Results) -> dict[str, Look]:
     """The look of every method, the same in all figures; no demonstrations are grey."""
     shown_ones = [method for method in results.methods if any(row.method == method.name for row in results.rows)]
     # What the page is about comes first: it has the strongest colours.
-    ordered = [m for m in reversed(shown_ones) if m.kind == "generated"]
-    ordered += [m for m in shown_ones if m.kind not in ("generated", "none")]
+    main = results.main_method()
+    ordered = [m for m in shown_ones if m == main]
+    ordered += [m for m in reversed(shown_ones) if m.kind == "generated" and m != main]
+    ordered += [m for m in shown_ones if m.kind not in ("generated", "none") and m != main]
     return {method.name: look(i) for i, method in enumerate(ordered)}
 
 
 def accuracy_plots(results: Results) -> list[Plot]:
-    """Accuracy over demonstrations per class, a figure for each measure; of one number of them, a figure of all."""
+    """
+    Accuracy over demonstrations per class, a figure for each measure; of one number of them, a figure of what was
+    measured in context, and one of classifiers.
+    """
     if not results.rows or not results.measures:
         return []
     if len(results.dpcs) < 2:
-        return [_dots(results)]
+        return [_dots(results, measures) for measures in (results.in_context, results.of_learners) if measures]
     return [plot for measure in results.measures if (plot := _lines(results, measure)) is not None]
 
 
@@ -82,7 +119,7 @@ def _rows_with(results: Results, measure: str) -> list[Row]:
 
 def _numbers(results: Results, measures: Sequence[str], name: str, title: str) -> Table:
     columns = [Column("dpc", "DPC", "count"), Column("method", "Method")]
-    columns += [Column(measure, measure_title(measure), "percent") for measure in measures]
+    columns += [Column(measure, _heading(measure, measures), "percent") for measure in measures]
     rows = [
         [row.dpc, results.title(row.method), *(row.accuracies.get(measure) for measure in measures)]
         for row in results.rows
@@ -103,6 +140,7 @@ def _lines(results: Results, measure: str) -> Plot | None:
     if not dpcs:
         return None
     title = results.titled(f"{measure_title(measure)}: accuracy over DPC")
+    chance = 1 / results.num_labels if is_of_learner(measure) and results.num_labels else None
     names = [name for name in styles if any(row.method == name and row.dpc > 0 for row in rows)]
     baselines = [row for row in rows if row.dpc == 0]
     with_bars = names if len(names) <= _MANY_METHODS else _chief(results, names)
@@ -114,6 +152,8 @@ def _lines(results: Results, measure: str) -> Plot | None:
             mean = 100 * row.accuracies[measure].mean
             axes.axhline(mean, color=NEUTRAL, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
             ends.append((len(dpcs) - 0.78, mean, results.title(row.method), NEUTRAL))
+        if chance is not None:
+            axes.axhline(100 * chance, color=NEUTRAL, linewidth=1.2, linestyle=(0, (1, 2)), zorder=1)
         width = min(0.42, 0.1 * (len(with_bars) - 1))
         for i, name in enumerate(names):
             mine = [row for row in rows if row.method == name and row.dpc > 0]
@@ -146,6 +186,8 @@ def _lines(results: Results, measure: str) -> Plot | None:
     caption = f"Points are means over sets, bars 95 % intervals over sets and queries{of}."
     if baselines:
         caption += " Dashed: without demonstrations."
+    if chance is not None:
+        caption += " Dotted: chance, with labels of equal size."
     name = slug("accuracy-over-dpc", results.subject, measure)
     most = max((row for row in rows if row.dpc == dpcs[-1]), key=lambda row: row.accuracies[measure].mean)
     description = (
@@ -161,19 +203,23 @@ def _chief(results: Results, names: Sequence[str]) -> list[str]:
     return [name for name in names if name in chief] or list(names[:1])
 
 
-def _dots(results: Results) -> Plot:
-    measures, styles = results.measures, looks(results)
+def _dots(results: Results, measures: Sequence[str]) -> Plot:
+    styles = looks(results)
     dpc = results.dpcs[0] if results.dpcs else 0
-    names = list(dict.fromkeys(row.method for row in results.rows))
-    title = results.titled(
-        f"Accuracy with {dpc} demonstrations per class" if dpc else "Accuracy without demonstrations"
-    )
+    rows = [row for row in results.rows if any(measure in row.accuracies for measure in measures)]
+    names = list(dict.fromkeys(row.method for row in rows))
+    of_learners = all(map(is_of_learner, measures))
+    what = "Accuracy as training data" if of_learners and results.in_context else "Accuracy"
+    title = results.titled(f"{what} with {dpc} demonstrations per class" if dpc else f"{what} without demonstrations")
+    chance = 1 / results.num_labels if of_learners and results.num_labels else None
 
     def draw():
         height = 0.75 + 0.42 * len(names)
-        figure, panels = new_figure(min(9.6, 1.6 + 2.7 * len(measures)), height, columns=len(measures), sharey=True)
+        figure, panels = new_figure(min(10.6, 1.6 + 2.7 * len(measures)), height, columns=len(measures), sharey=True)
         figure.get_layout_engine().set(w_pad=0.1)
         for axes, measure in zip(panels, measures, strict=True):
+            if chance is not None:
+                axes.axvline(100 * chance, color=NEUTRAL, linewidth=1.2, linestyle=(0, (1, 2)), zorder=1)
             for row in _rows_with(results, measure):
                 value, y = row.accuracies[measure], names.index(row.method)
                 style = styles.get(row.method, Look(NEUTRAL, "o"))
@@ -193,7 +239,8 @@ def _dots(results: Results) -> Plot:
                     text, (100 * value.mean, y), (0, 6), textcoords="offset points", ha="center", va="bottom",
                     fontsize=8.5, color=style.color,
                 )  # fmt: skip
-            axes.set_title(label(measure_title(measure), 60).replace(", ", ",\n", 1), loc="left")
+            width = 60 if len(measures) < 4 else 34
+            axes.set_title(label(_heading(measure, measures), width).replace(", ", ",\n", 1), loc="left")
             axes.set_xlabel("Accuracy, %")
             axes.set_yticks(range(len(names)), [label(results.title(name)) for name in names])
             axes.tick_params(axis="y", labelcolor=INK)
@@ -203,8 +250,10 @@ def _dots(results: Results) -> Plot:
             axes.spines["left"].set_visible(False)
         return figure
 
-    name = slug("accuracy-of-methods", results.subject)
+    name = slug("accuracy-of-methods", results.subject) + ("-as-training-data" if what != "Accuracy" else "")
     caption = "Points are means over sets, bars 95 % intervals over sets and queries."
+    if chance is not None:
+        caption += " Dotted: chance, with labels of equal size."
     description = (
         f"{len(names)} methods, one below the other; accuracy in percent, {len(measures)} panels of measures."
     )
@@ -246,7 +295,7 @@ def transfer_table(results: Results) -> Table | None:
         Column("correlation", "Rank correlation", "number", 2),
         Column("p_holm", "p (Holm)", "p"),
         Column("num_sets", "Sets", "count"),
-        Column("num_groups", "in groups", "count"),
+        Column("num_groups", "Groups of sets", "count"),
     ]
     rows = []
     for kind, row, correlation in entries:
@@ -256,7 +305,7 @@ def transfer_table(results: Results) -> Table | None:
         rows.append([measure_title(kind), title, correlation, *rest])
     note = (
         "Spearman's rank correlation of a measurement of a set and its accuracy in context, among sets of the same "
-        "method, training seed and DPC, with 95 % intervals over sets. Around 0: sets that are better by this "
-        "measurement are no better in context."
+        "method, training seed and DPC (a group), with 95 % intervals over sets; p-values adjusted for the number of "
+        "measurements. Around 0: sets that are better by this measurement are no better in context."
     )
     return Table(slug("transfer", results.subject), results.titled("What goes with accuracy"), columns, rows, note)

@@ -21,7 +21,7 @@ _DURATIONS = sorted({n * unit for unit in (0.01, 1, 60, 3600, _DAY) for n in (1,
 _COLUMNS = {
     **{key: Column(key, title.capitalize(), "seconds") for key, title in _SECONDS.items()},
     "peak_memory_mb": Column("peak_memory_mb", "Peak memory, MiB", "number", 0),
-    "flops": Column("flops", "FLOPs", "scientific"),
+    "flops": Column("flops", "FLOPs, estimate", "scientific"),
 }
 
 
@@ -34,6 +34,13 @@ def cost_table(results: Results) -> Table | None:
     columns = [Column("dpc", "DPC", "count"), Column("method", "Method"), *(_COLUMNS[key] for key in keys)]
     body = [[row.dpc, results.title(row.method), *map(row.cost.get, keys)] for row in rows]
     note = "Time on the machine that ran the study. In CSV files: seconds."
+    if "peak_memory_mb" in keys:
+        note += " Memory: of the largest process, without that of a GPU."
+    if "flops" in keys:
+        note += (
+            " FLOPs: parameters of generator and language model times tokens, without embeddings, output layers and "
+            "attention."
+        )
     return Table(slug("costs", results.subject), results.titled("What the methods cost"), columns, body, note)
 
 

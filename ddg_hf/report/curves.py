@@ -34,8 +34,8 @@ def training_plots(contents: Contents) -> list[Plot]:
             "gradient-cosine",
             "Gradient cosine in distillation",
             "Cosine of the gradient of real texts and that of generated ones, mean over the labels (what distillation "
-            "optimises). It belongs to another learner and other texts at every step; rings are measured on fresh "
-            "texts and fixed learners.",
+            "optimises). It belongs to another learner and other texts at every step, and every learner begins with a "
+            "fresh head, so that the line goes up and down; rings are measured on fresh texts and fixed learners.",
             "Cosine",
             distilled,
             {

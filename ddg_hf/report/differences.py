@@ -43,8 +43,8 @@ def difference_tables(results: Results) -> list[Table]:
     note = (
         "Accuracy of the method minus that of the other, on the same queries, in points, with 95 % intervals over "
         "sets and queries; p-values of a paired permutation test over the queries, by themselves and adjusted by Holm "
-        "for the number of comparisons. The p-value is about these very sets; the interval is about other sets, too, "
-        "and may include zero where p is small: then the two are not told apart."
+        "for all pairs of methods of the same measure and DPC. The p-value is about these very sets; the interval is "
+        "about other sets, too, and may include zero where p is small: then the two are not told apart."
     )
     columns = [Column("measure", "Measure"), *_DIFFERENCE_COLUMNS]
     tables, mine = [], main_comparisons(results)
@@ -57,7 +57,9 @@ def difference_tables(results: Results) -> list[Table]:
             rows = [[measure_title(m), *row] for m in measures for row in _difference_rows(results, members, m)]
             folded = bool(tables) or len(rows) > _MANY_ROWS
             tables.append(
-                Table(slug(stem, results.subject), results.titled(title), columns, rows, note, folded=folded)
+                Table(
+                    slug(stem, results.subject), results.titled(title), columns, rows, note, folded=folded, header="b"
+                )
             )
     return tables
 
@@ -96,7 +98,7 @@ def _differences(results: Results, measure: str) -> Plot:
     members = [comparison for comparison in everyone if comparison.measure == measure]
     title = results.titled(f"{measure_title(measure)}: paired differences")
     name = slug("differences", results.subject, measure)
-    table = Table(name, title, _DIFFERENCE_COLUMNS, _difference_rows(results, everyone, measure))
+    table = Table(name, title, _DIFFERENCE_COLUMNS, _difference_rows(results, everyone, measure), header="b")
 
     same = len({comparison.a for comparison in members}) == 1
     lines = _with_headings(members)
@@ -160,7 +162,7 @@ def rank_table(results: Results) -> Table | None:
     order = sorted(by_method, key=lambda name: by_method[name].get(measures[0], float("inf")))
     columns = [Column("method", "Method"), *(Column(m, measure_title(m), "number", 2) for m in measures)]
     rows = [[results.title(name), *(by_method[name].get(measure) for measure in measures)] for name in order]
-    counted = f" Over {_range(settings)} settings." if settings else ""
+    counted = f" Over {_range(settings)} {'setting' if settings == {1} else 'settings'}." if settings else ""
     note = f"Mean rank by mean accuracy; 1 is the highest.{counted} Ranks ignore how small a difference is."
     return Table(slug("ranks", results.subject), results.titled("Mean ranks"), columns, rows, note)
 
@@ -183,7 +185,7 @@ def power_table(results: Results) -> Table | None:
         "dpc": "DPC",
         "points": "Difference, points",
         "num_sets": "Sets",
-        "num_queries": "and queries",
+        "num_queries": "Queries",
         "sets_with_these_queries": "Sets, with as many queries as now",
         "queries_with_these_sets": "Queries, with as many sets as now",
     }

@@ -43,10 +43,16 @@ def matching_table(results: Results) -> Table | None:
     ]
     note = (
         "Fresh texts of the generator, at the same students before and after. Cosine: of their gradient and that of "
-        "real rows, which the matching maximises; beside it that of training rows, drawn at random, and of these "
-        "under other labels. Where the last two are close, the matching can hardly see labels. DDG and DiLM have "
-        "different students, so that their cosines are not to be compared. Real texts: of the validation split, nats "
-        "per token; where it grows, the generator forgets."
+        "real rows, which the matching maximises"
+    )
+    if any(name == "exchanged_gradient_cosine" for name, _, _ in kept):
+        note += (
+            "; beside it that of training rows, drawn at random, and of these under other labels. Where these two are "
+            "close, the matching can hardly see labels"
+        )
+    note += (
+        ". DDG and DiLM have different students, so that their cosines are not to be compared. Real texts: of the "
+        "validation split, nats per token; where it grows, the generator forgets."
     )
     return Table(slug("matching", results.subject), results.titled("The matching"), columns, rows, note)
 

@@ -27,11 +27,13 @@ class Method:
         name: Its name in files.
         title: Its name for people.
         kind: One of [`KINDS`], or empty if that is not known.
+        about: One line about it, or empty.
     """
 
     name: str
     title: str
     kind: str = ""
+    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Row:
         dpc: Demonstrations per class; 0 for none.
         num_sets: Number of sets, or None; of measures with different numbers the greatest.
         fewest_sets: The least of these numbers; None if there is only one.
+        num_training_seeds: Number of generators that the sets come from, or None if that is not known.
         accuracies: By measure: `raw`, `calibrated`, `learner:<name>`, ...
         spreads: Standard deviation of the accuracy over sets, by measure.
         quality: Other measurements of the sets.
@@ -54,6 +57,7 @@ class Row:
     dpc: int
     num_sets: int | None = None
     fewest_sets: int | None = None
+    num_training_seeds: int | None = None
     accuracies: dict[str, Estimate] = field(default_factory=dict)
     spreads: dict[str, float] = field(default_factory=dict)
     quality: dict[str, Estimate] = field(default_factory=dict)
@@ -100,6 +104,7 @@ class Results:
     Attributes:
         task: Name of the task.
         split: Name of the split, where there are results of several splits of the task; otherwise empty.
+        num_labels: Number of labels, or None if that is not known.
         facts: What was used, by its name for people: generator, learner, model, split, queries.
         methods: In the order of display.
         rows: In the order of display.
@@ -112,6 +117,7 @@ class Results:
 
     task: str
     split: str = ""
+    num_labels: int | None = None
     facts: dict[str, str] = field(default_factory=dict)
     methods: Sequence[Method] = ()
     rows: Sequence[Row] = ()
@@ -134,7 +140,17 @@ class Results:
     def measures(self) -> list[str]:
         """Measures that any row has: in context before learners, in the order in which they occur."""
         found = dict.fromkeys(name for row in self.rows for name in row.accuracies)
-        return sorted(found, key=lambda name: name.startswith("learner:"))
+        return sorted(found, key=is_of_learner)
+
+    @property
+    def in_context(self) -> list[str]:
+        """Measures of language models that were shown the sets."""
+        return [name for name in self.measures if not is_of_learner(name)]
+
+    @property
+    def of_learners(self) -> list[str]:
+        """Measures of classifiers that were trained on the sets."""
+        return [name for name in self.measures if is_of_learner(name)]
 
     @property
     def dpcs(self) -> list[int]:
@@ -170,6 +186,11 @@ class Results:
         # Of several language models the name of the model follows that of the measure.
         preferred = (name for kind in PREFERRED for name in names if name.partition("@")[0] == kind)
         return next(preferred, names[0] if names else None)
+
+
+def is_of_learner(measure: str) -> bool:
+    """Whether a measure is the accuracy of a classifier that was trained on the sets."""
+    return measure.startswith("learner:")
 
 
 def measure_title(measure: str) -> str:

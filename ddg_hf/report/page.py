@@ -121,8 +121,9 @@ def thinned(table: Table) -> Table:
 
 
 def row_header(table: Table) -> int | None:
-    """Returns the place of the column that says what a row is about: the first one of texts, or None."""
-    return next((i for i, column in enumerate(table.columns) if column.kind == "text"), None)
+    """Returns the place of the column that says what a row is about: by default the first one of texts, or None."""
+    named = (i for i, column in enumerate(table.columns) if column.name == table.header)
+    return next(named, next((i for i, column in enumerate(table.columns) if column.kind == "text"), None))
 
 
 def with_own_names(sections: Sequence[Section]) -> list[Section]:

@@ -143,7 +143,7 @@ def _accuracy(results: Results, several: bool) -> list[Section]:
         Section(
             f"accuracy{suffix}",
             f"Accuracy{of}",
-            blocks=[accuracy.headline(results), *accuracy.accuracy_plots(results)],
+            blocks=[*accuracy.accuracy_tables(results), *accuracy.accuracy_plots(results), *_methods(results)],
         )
     ]
     pairs, more = differences.difference_plots(results), differences.difference_tables(results)
@@ -163,6 +163,17 @@ def _accuracy(results: Results, several: bool) -> list[Section]:
     if blocks:
         sections.append(Section(f"sets{suffix}", f"Sets{of}", blocks=blocks))
     return sections
+
+
+def _methods(results: Results) -> list[Table]:
+    """What the methods are, if that is known."""
+    there = {row.method for row in results.rows}
+    rows = [[method.title, method.about] for method in results.methods if method.about and method.name in there]
+    if not rows:
+        return []
+    columns = [Column("method", "Method"), Column("about", "Where the demonstrations come from")]
+    title = results.titled("The methods")
+    return [Table(slug("methods", results.subject), title, columns, rows, folded=True)]
 
 
 def _training(contents: Contents) -> Section | None:
@@ -312,9 +323,19 @@ def _absent(contents: Contents, found: Sequence[Results], there: set[str]) -> li
         absent.append(("Curves of training", "ddg-hf distill --task ... --output_dir ..."))
     if not distilled(contents):
         absent.append(("Samples", "ddg-hf generate --generator ... --output_dir ..."))
-    absent += [(f"Checks of {run.name}", f"ddg-hf check {run.name} --task ...") for run in not_checked(contents)]
+    where = "" if contents.study is None else "cells/"
+    absent += [
+        (f"Checks of {run.name}", f"ddg-hf check {where}{run.name} --task ...") for run in not_checked(contents)
+    ]
     if contents.study is None:
         absent.append(("Ranks, and how many sets a difference needs", "ddg-hf study ..."))
+    elif contents.study.results is None:
+        absent.append(
+            (
+                "Gradient cosine, variety and copies of the sets, costs, ranks, and how many sets a difference needs",
+                "ddg-hf study ... --plan true",
+            )
+        )
     return absent
 
 

@@ -89,16 +89,11 @@ def compared(results: Results, measure: str, members: Sequence[Comparison]) -> s
     """Returns a sentence about paired differences of the same two methods."""
     a, b = results.method(members[0].a), results.method(members[0].b)
     other = f"{b.title} real rows" if b.kind == "real" and "row" not in b.title else b.title
-    behind = all(one.difference.mean < 0 for one in members)
-    values = [one.difference.negated() if behind else one.difference for one in members]
-    column = _PERCENT if behind else _POINTS
-    parts = [f"{_with_unit(shown(v, column))} at DPC {one.dpc}" for v, one in zip(values, members, strict=True)]
-    if behind:
-        verb = f"is behind {other} by"
-    elif all(one.difference.mean > 0 for one in members):
-        verb = f"is ahead of {other} by"
+    parts = [f"{_with_unit(shown(one.difference, _POINTS))} at DPC {one.dpc}" for one in members]
+    if not all(map(excludes_zero, members)) or len({one.difference.mean > 0 for one in members}) > 1:
+        verb = f"less {other}:"
     else:
-        verb = f"against {other}:"
+        verb = f"is {'ahead of' if members[0].difference.mean > 0 else 'behind'} {other}:"
     where = f"On {results.subject}: " if results.split else ""
     return f"{where}{measure_title(measure)}, {a.title} {verb} {', '.join(parts)}: {_verdict(members)}."
 
@@ -123,8 +118,7 @@ def _verdict(members: Sequence[Comparison]) -> str:
         return where
     clear = [one for one in apart if is_significant(one)]
     if len(members) == 1:
-        p = shown(tested[0].p_holm, Column("", kind="p"))
-        return f"{where} (p after Holm's correction {p if p.startswith('<') else '= ' + p})"
+        return f"{where} (p after Holm's correction {_p(tested[0].p_holm)})"
     return f"{where}, {len(clear) or 'none'} with p below 0.05 after Holm's correction"
 
 
@@ -136,9 +130,12 @@ def _transfer(results: Results) -> list[str]:
     num_sets = number(rows[0].get("num_sets")) if rows else None
     if found is None or not found.has_interval or num_sets is None:
         return []
-    if found.low > 0:
+    p_holm = number(rows[0].get("p_holm"))
+    adjusted = "" if p_holm is None else f" (p after Holm's correction {_p(p_holm)})"
+    clear = p_holm is None or p_holm < 0.05
+    if clear and found.low > 0:
         what = "sets with a higher gradient cosine are more accurate in context"
-    elif found.high < 0:
+    elif clear and found.high < 0:
         what = "sets with a higher gradient cosine are less accurate in context"
     else:
         what = "it cannot be told whether sets with a higher gradient cosine are more accurate in context"
@@ -146,8 +143,13 @@ def _transfer(results: Results) -> list[str]:
     correlation = shown(found, Column("", kind="number", digits=2))
     return [
         f"Among {_count(num_sets, 'set')}, each compared with others of its kind{where}, {what}: rank correlation "
-        f"{correlation}."
+        f"{correlation}{adjusted}."
     ]
+
+
+def _p(value: float) -> str:
+    p = shown(value, Column("", kind="p"))
+    return p if p.startswith("<") else f"= {p}"
 
 
 def _power(results: Results) -> list[str]:
@@ -195,7 +197,7 @@ def _copies(samples: Samples) -> list[str]:
     beside = ""
     if samples.expected is not None:
         beside = f"; of real validation rows {100 * samples.expected:.1f} % are"
-    return [f"{found} {verb} nearly a training row (similarity above 0.9){beside}."]
+    return [f"{found} {verb} a training row, or nearly (similarity above 0.9){beside}."]
 
 
 def _missing(contents: Contents) -> list[str]:

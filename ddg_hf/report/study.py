@@ -50,7 +50,7 @@ def read_study(directory: Path) -> Study:
     """
     plan = _read(directory / STUDY_FILE)
     methods = [
-        Method(name, text(item.get("title"), name), text(item.get("kind")))
+        Method(name, text(item.get("title"), name), text(item.get("kind")), text(item.get("about")))
         for item in mappings(plan.get("methods"))
         if (name := text(item.get("name")))
     ]
@@ -98,6 +98,7 @@ def results_of(content: Mapping[str, Any], task: str, methods: list[Method]) -> 
             facts[title] = model_name(value) if key in _MODELS else str(value)
     return Results(
         task=text(content.get("task"), task),
+        num_labels=len(texts(content.get("label_names"))) or None,
         facts=facts,
         methods=[*methods, *(Method(name, name) for name in unknown)],
         rows=rows,
@@ -125,6 +126,7 @@ def _row(item: Mapping[str, Any]) -> Row | None:
         method=method,
         dpc=int(dpc),
         num_sets=_count(item.get("num_sets")),
+        num_training_seeds=_count(item.get("num_training_seeds")),
         accuracies=_known(accuracies),
         spreads=_known(spreads),
         quality=_known({key: estimate(item.get(key)) for key in QUALITY}),

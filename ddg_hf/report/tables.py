@@ -76,6 +76,7 @@ class Table:
         note: What a reader has to know about it, one or two sentences.
         best: Places (row, column) that are emphasised.
         folded: Whether it is folded up on the page.
+        header: Name of the column that says what a row is about; by default the first one of texts.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Table:
     note: str = ""
     best: frozenset[tuple[int, int]] = field(default_factory=frozenset)
     folded: bool = False
+    header: str = ""
 
 
 def shown(value: Any, column: Column) -> str:

@@ -136,7 +136,7 @@ class StudyDisplay:
             ]
             for row in sorted(results["rows"], key=lambda row: row["dpc"])
         ]
-        table(("method", "dpc", "sets", *PREFERRED, *learners, "cosine"), rows, title)
+        table(("method", "dpc", "sets", *PREFERRED, *learners, "cosine"), rows, title, keys=2)
         if results["missing"]:
             say(f"{len(results['missing'])} commands are not done")
         say(f"results: {self.study.directory.path / 'results.json'}")

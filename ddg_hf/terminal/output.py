@@ -246,15 +246,18 @@ def table(
     rows: Iterable[Sequence["str | Text"]],
     title: str | None = None,
     left: Collection[str] | None = None,
+    keys: int = 1,
 ) -> None:
     """
-    Prints a table on standard output. It is as wide as it needs to be: no number is cut.
+    Prints a table on standard output. No number is cut: on a terminal that is too narrow its columns are printed in
+    several parts, otherwise it is as wide as it needs to be.
 
     Args:
         columns: Their titles; all empty: no line of titles.
         rows: Their cells. A `rich` text keeps its styles.
         title: A line above.
         left: Titles of the columns that are aligned to the left; by default the first one.
+        keys: How many columns say what a row is about: the first ones, which every part has.
     """
     if _state.quiet or _state.as_json or not is_main_process():
         return
@@ -262,15 +265,31 @@ def table(
     from rich.table import Table
 
     left = columns[:1] if left is None else left
-    shown = Table(box=box.SIMPLE, show_header=any(columns), show_edge=True)
-    for name in columns:
-        justify = "left" if name in left else "right"
-        shown.add_column(_cell(name), justify=justify, no_wrap=True)
-    for row in rows:
-        shown.add_row(*map(_cell, row))
+    body = [[_cell(text) for text in row] for row in rows]
+    heads = [_cell(name) for name in columns]
     if title is not None:
         say(title)
-    _show(shown)
+    for part in _parts([max(cell.cell_len for cell in column) for column in zip(heads, *body, strict=True)], keys):
+        shown = Table(box=box.SIMPLE, show_header=any(columns), show_edge=True)
+        for i in part:
+            shown.add_column(heads[i], justify="left" if columns[i] in left else "right", no_wrap=True)
+        for row in body:
+            shown.add_row(*(row[i] for i in part))
+        _show(shown)
+
+
+def _parts(widths: Sequence[int], keys: int) -> list[list[int]]:
+    """Which columns of these widths stand beside one another: all, or on a narrow terminal as many as it has room."""
+    if not is_terminal(sys.stdout):
+        return [list(range(len(widths)))]
+    room, between = console_of(sys.stdout).width - 2, 3  # a column at either edge
+    first = list(range(keys))
+    parts = [list(first)]
+    for i in range(keys, len(widths)):
+        if len(parts[-1]) > keys and sum(widths[j] + between for j in (*parts[-1], i)) - 1 > room:
+            parts.append(list(first))
+        parts[-1].append(i)
+    return parts
 
 
 def _cell(text: "str | Text") -> "Text":

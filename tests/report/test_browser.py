@@ -162,7 +162,7 @@ def test_numbers_of_a_figure_are_saved(open_page, study_page, tmp_path):
     page = open_page(study_page)
     with page.expect_download() as download:
         page.locator("a[download='accuracy-films.csv']").click()
-    assert download.value.path().read_text().startswith("dpc,method,num_sets,raw,raw_low,raw_high")
+    assert download.value.path().read_text().startswith("dpc,method,num_sets,num_training_seeds,raw,raw_low,raw_high")
 
 
 def test_five_thousand_rows_filter_at_every_key(open_page, large_page):

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ddg_hf.errors import UserError
-from ddg_hf.report.accuracy import headline, quality_table
+from ddg_hf.report.accuracy import accuracy_tables, quality_table
 from ddg_hf.report.collect import collect
 from ddg_hf.report.evaluations import method_of, results_of
 from ddg_hf.report.study import read_study
@@ -172,14 +172,15 @@ def test_the_number_of_sets_may_depend_on_the_measure(tmp_path):
     (results,) = results_of(collect(tmp_path))
     (row,) = results.rows
     assert (row.fewest_sets, row.num_sets) == (3, 30)
-    assert [cells[:3] for cells in headline(results).rows] == [[2, "balanced random", "3 to 30"]]
+    for table in accuracy_tables(results):
+        assert [cells[:3] for cells in table.rows] == [[2, "balanced random", "3 to 30"]]
 
 
 def test_two_splits_have_different_titles(tmp_path):
     for split in ("validation", "test"):
         builders.icl_run(tmp_path / split, split=split)
     found = results_of(collect(tmp_path))
-    tables = [headline(results) for results in found]
+    tables = [table for results in found for table in accuracy_tables(results)]
     assert [table.name for table in tables] == ["accuracy-films-test", "accuracy-films-validation"]
     assert [table.title for table in tables] == ["Accuracy on films (test)", "Accuracy on films (validation)"]
 

@@ -66,12 +66,49 @@ def test_a_study_has_every_section(report, tmp_path):
     ids = [attributes.get("id") for attributes in page.of("section")]
     expected = "summary accuracy differences sets training costs confusion samples checks commands runs".split()
     assert [name for name in ids if name != "absent"] == expected
-    assert "DDG is ahead of balanced random real rows by" in page.text
+    assert "DDG less balanced random real rows: +1.3 points [−1.3, +3.9] at DPC 5" in page.text
     assert "The study is not finished: of 10 commands 1 not run yet and 1 failed." in page.text
     titles = [attributes["aria-label"] for attributes in page.of("div") if attributes.get("role") == "group"]
     assert len(set(titles)) > 15
     matrices = {title for title in titles if title.startswith("Figure: ") and title.endswith(", DPC 5")}
     assert matrices == {f"Figure: {title}, DPC 5" for _, title, _ in builders.METHODS}
+
+
+def test_tables_have_what_the_results_have(report, tmp_path):
+    """Every number of every row, at its method and number of rows per class."""
+    report(builders.study(tmp_path / "films"), "--figures", tmp_path / "figures")
+    results = builders.study_results()
+    titles = {name: title for name, title, _ in builders.METHODS}
+
+    def lines(name: str) -> list[dict[str, str]]:
+        with (tmp_path / "figures" / f"{name}.csv").open(encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    def found(name: str) -> dict[tuple[str, str], dict[str, str]]:
+        return {(line["method"], line["dpc"]): line for line in lines(name)}
+
+    tables = [
+        found(name) for name in ("accuracy-films", "accuracy-films-as-training-data", "sets-films", "costs-films")
+    ]
+    accuracies, learners, sets, costs = tables
+    for row in results["rows"]:
+        place = titles[row["method"]], str(row["dpc"])
+        for kind in ("raw", "calibrated"):
+            shown = [float(accuracies[place][f"{kind}{end}"]) for end in ("", "_low", "_high")]
+            assert shown == [row["icl"][kind][side] for side in ("mean", "low", "high")]
+        assert (place in learners) == bool(row["learners"])
+        if row["learners"]:
+            assert float(learners[place]["learner:small"]) == row["learners"]["small"]["mean"]
+        if "gradient_cosine" in row:
+            assert float(sets[place]["gradient_cosine"]) == 0.8 and float(sets[place]["near_copies"]) == 0.02
+            assert accuracies[place]["num_training_seeds"] == "3"
+        for key in ("generate_seconds", "peak_memory_mb", "flops"):
+            assert costs[place][key] == ("" if row["cost"][key] is None else str(row["cost"][key]))
+    power = [(line["dpc"], line["points"], line["num_sets"]) for line in lines("power-films")]
+    expected = [(str(row["dpc"]), str(row["points"]), str(row["num_sets"])) for row in results["power"]["raw"]]
+    assert [tuple(str(int(float(n))) for n in line) for line in power] == expected * 2
+    ranks = {line["method"]: float(line["raw"]) for line in lines("ranks-films")}
+    assert ranks == {titles[row["method"]]: row["mean_rank"] for row in results["ranks"]["raw"]}
 
 
 def test_every_figure_has_a_name_a_description_and_its_numbers(report, tmp_path):

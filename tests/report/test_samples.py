@@ -116,7 +116,8 @@ def test_rows_are_cut_between_sets(tmp_path, monkeypatch):
 def test_rows_that_a_study_chooses_from_are_no_samples(tmp_path):
     plan = builders.study_plan()
     names = ("sets/ddg/seed_0", "candidates/ddg/seed_0")
-    plan["cells"] = [{"name": name, "command": ["generate"], "method": "ddg", "seed": 0} for name in names]
+    cell = {"command": ["generate"], "method": "ddg", "seed": 0, "state": "done"}
+    plan["cells"] = [{"name": name, **cell} for name in names]
     builders.write_json(tmp_path / "study.json", plan)
     for i, name in enumerate(names):
         builders.sets(tmp_path / "cells" / name, builders.texts(4 + i), check=False)

@@ -26,26 +26,36 @@ def comparison(
     [
         (
             [comparison(5, 0.013, -0.012, 0.039)],
-            "DDG is ahead of random real rows by +1.3 points [−1.2, +3.9] at DPC 5: the interval includes zero.",
+            "DDG less random real rows: +1.3 points [−1.2, +3.9] at DPC 5: the interval includes zero.",
         ),
         (
             [comparison(5, -0.08, -0.12, -0.04, 0.0002)],
-            "DDG is behind random real rows by 8.0 points [4.0, 12.0] at DPC 5: the interval excludes zero (p after "
+            "DDG is behind random real rows: −8.0 points [−12.0, −4.0] at DPC 5: the interval excludes zero (p after "
             "Holm's correction < 0.001).",
         ),
         (
             [comparison(5, 0.02, 0.01, 0.03, 0.02), comparison(10, -0.01, -0.03, 0.01, 0.4)],
-            "DDG against random real rows: +2.0 points [+1.0, +3.0] at DPC 5, −1.0 points [−3.0, +1.0] at DPC 10: 1 "
+            "DDG less random real rows: +2.0 points [+1.0, +3.0] at DPC 5, −1.0 points [−3.0, +1.0] at DPC 10: 1 "
             "of 2 intervals excludes zero, 1 with p below 0.05 after Holm's correction.",
         ),
         (
             [comparison(5, 0.02, -0.01, 0.03), comparison(10, 0.01, -0.03, 0.05)],
-            "DDG is ahead of random real rows by +2.0 points [−1.0, +3.0] at DPC 5, +1.0 points [−3.0, +5.0] at DPC "
-            "10: every interval includes zero.",
+            "DDG less random real rows: +2.0 points [−1.0, +3.0] at DPC 5, +1.0 points [−3.0, +5.0] at DPC 10: every "
+            "interval includes zero.",
+        ),
+        (
+            [comparison(5, 0.02, 0.01, 0.03), comparison(10, 0.01, 0.005, 0.05)],
+            "DDG is ahead of random real rows: +2.0 points [+1.0, +3.0] at DPC 5, +1.0 points [+0.5, +5.0] at DPC 10: "
+            "2 of 2 intervals exclude zero.",
+        ),
+        (
+            [comparison(5, 0.02, 0.01, 0.03), comparison(10, -0.01, -0.02, -0.001)],
+            "DDG less random real rows: +2.0 points [+1.0, +3.0] at DPC 5, −1.0 points [−2.0, −0.1] at DPC 10: 2 of 2 "
+            "intervals exclude zero.",
         ),
         (
             [comparison(5, 0.02, None, None)],
-            "DDG is ahead of random real rows by +2.0 points at DPC 5: without intervals nothing can be told.",
+            "DDG less random real rows: +2.0 points at DPC 5: without intervals nothing can be told.",
         ),
     ],
 )
@@ -91,20 +101,25 @@ def test_of_several_splits_each_sentence_names_its_own():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "what"),
+    ("low", "high", "p_holm", "what"),
     [
-        (-0.2, 0.1, "it cannot be told whether sets with a higher gradient cosine are more accurate in context"),
-        (0.1, 0.3, "sets with a higher gradient cosine are more accurate in context"),
-        (-0.3, -0.1, "sets with a higher gradient cosine are less accurate in context"),
+        (-0.2, 0.1, None, "it cannot be told whether sets with a higher gradient cosine are more accurate"),
+        (0.1, 0.3, None, "sets with a higher gradient cosine are more accurate"),
+        (-0.3, -0.1, 0.04, "sets with a higher gradient cosine are less accurate"),
+        # The interval is of this one measurement, the table has several.
+        (-0.3, -0.1, 0.13, "it cannot be told whether sets with a higher gradient cosine are more accurate"),
     ],
 )
-def test_whether_the_gradient_cosine_goes_with_accuracy(low, high, what):
+def test_whether_the_gradient_cosine_goes_with_accuracy(low, high, p_holm, what):
     correlation = {"mean": (low + high) / 2, "low": low, "high": high}
-    row = {"measure": "gradient_cosine", "correlation": correlation, "num_sets": 60}
+    row = {"measure": "gradient_cosine", "correlation": correlation, "num_sets": 60, "p_holm": p_holm}
     others = [{"measure": "self_bleu", "correlation": correlation}, {"measure": 3}]
     results = Results("films", rows=rows({("ddg", 5): 0.6}), transfer={"raw": [*others, row]})
     (found,) = sentences(Contents(Path("films"), []), [results], Samples())
-    assert found.startswith(f"Among 60 sets, each compared with others of its kind, {what}: rank correlation ")
+    assert found.startswith(
+        f"Among 60 sets, each compared with others of its kind, {what} in context: rank correlation "
+    )
+    assert found.endswith("]." if p_holm is None else f"] (p after Holm's correction = {p_holm:.3f}).")
     results = Results("films", rows=rows({("ddg", 5): 0.6}), transfer={"raw": others})
     assert sentences(Contents(Path("films"), []), [results], Samples()) == []
 
