@@ -1,5 +1,5 @@
 # make demo    prepare the models, run the whole pipeline on the embedded dataset
-# make test    run the tests
+# make test    run the tests; those of the report's page need Chromium (apt-get install chromium), or are skipped
 # make lint    check style and formatting
 # make models  prepare the two offline models
 # make docs    build the documentation into build/site; a warning is an error

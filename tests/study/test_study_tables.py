@@ -115,7 +115,7 @@ def test_costs_are_those_of_one_number_of_rows(tmp_path):
         "train_seconds": 1000.4,
         "generate_seconds": 20,
         "evaluate_seconds": 3,
-        "peak_memory_mb": 4160,
+        "peak_memory_mb": 4300,
         "flops": None,
     }
     row = {"icl": {"raw": side(0.9, 0.8, 1)}, "cost": cost}
