@@ -73,9 +73,19 @@ def _accuracies(results: Results, measures: Sequence[str], name: str, title: str
             "are several, and too narrow where there are few: with three, and nothing else that varies, they hold the "
             "true value in three of four cases."
         )
-    if all(map(is_of_learner, measures)) and results.num_labels:
-        note += f" Chance, with labels of equal size: {100 / results.num_labels:.1f} %."
+    if all(map(is_of_learner, measures)):
+        note += _about_learners(results, measures)
     return Table(name, title, columns, rows, note, frozenset(best))
+
+
+def _about_learners(results: Results, measures: Sequence[str]) -> str:
+    """Which of the classifiers the distillation has seen, and what chance is, as far as that is known."""
+    note, seen = "", results.facts.get("learner", "").rpartition("/")[2]
+    if len(measures) > 1 and seen in (_heading(measure, measures) for measure in measures):
+        note += f" {seen} is the learner of the distillation, which has not seen the others."
+    if results.num_labels:
+        note += f" Chance, with labels of equal size: {100 / results.num_labels:.1f} %."
+    return note
 
 
 def _heading(measure: str, measures: Sequence[str]) -> str:

@@ -111,6 +111,17 @@ def test_tables_have_what_the_results_have(report, tmp_path):
     assert ranks == {titles[row["method"]]: row["mean_rank"] for row in results["ranks"]["raw"]}
 
 
+def test_the_page_says_which_learner_the_distillation_has_seen(report, tmp_path):
+    path = builders.study(tmp_path / "films")
+    results = builders.study_results()
+    for row in results["rows"]:
+        row["learners"] |= {"tiny": builders.interval(0.5)} if row["learners"] else {}
+    builders.write_json(path / "results.json", results)
+    text = Elements(report(path)).text
+    assert "small is the learner of the distillation, which has not seen the others." in text
+    assert "Chance, with labels of equal size: 50.0 %." in text
+
+
 def test_every_figure_has_a_name_a_description_and_its_numbers(report, tmp_path):
     page = report(builders.study(tmp_path / "films"))
     figures = re.findall(r"<figure.*?</figure>", page, flags=re.DOTALL)
