@@ -80,7 +80,7 @@ class TrainingRows:
         seed = arguments["seed"] if arguments.get("split_seed") is None else arguments["split_seed"]
         spec, splits = DataArguments(**given, data_dir=data_dir, split_seed=seed).load(seed=seed)
         now = fingerprints(splits)["train"]
-        for record in sorted(study.glob(f"cells/**/{METADATA}")):
+        for record in (file for file, _ in files_of(study) if file.name == METADATA):
             before = (json.loads(record.read_text(encoding="utf-8")).get("data_fingerprint") or {}).get("train", now)
             if before != now:
                 raise UserError(f"the training rows of '{record.parent}' were others than those that there are now")

@@ -44,6 +44,8 @@ def load_side(study: Path, method: str, dpc: int, kind: str) -> tuple[Side, Eval
     found = sorted(cells.glob(f"seed_*/dpc_{dpc}")) or [cells / f"dpc_{dpc}"]
     evaluations = [load_evaluation(str(cell), kind) for cell in found]
     groups = [group for evaluation in evaluations for group in evaluation.groups.values()]
+    if len(groups) > len(evaluations):
+        raise UserError(f"'{cells}' has evaluations with several numbers of rounds; compare these with ddg-hf compare")
     for evaluation, group in zip(evaluations, groups, strict=True):
         check_comparable(evaluations[0], evaluation)
         if not np.array_equal(group.queries_Q, groups[0].queries_Q):

@@ -62,7 +62,7 @@ def _run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str]
     except UserError as error:
         return _fail(f"error: {' '.join(str(error).split())}", 2)
     except BrokenPipeError:
-        if not (hasattr(select, "poll") and _has_no_reader(sys.stdout)):
+        if not _has_no_reader(sys.stdout):
             raise
         return 141  # as of a process that the signal of a closed pipe has ended
     except OSError as error:
@@ -76,8 +76,11 @@ def _run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str]
 
 def _has_no_reader(stream: TextIO) -> bool:
     """Whether a stream is a pipe into a program that has ended, such as `head`; it leads nowhere from then on."""
-    poll = select.poll()
-    poll.register(stream, select.POLLOUT)
+    try:
+        poll = select.poll()
+        poll.register(stream, select.POLLOUT)
+    except (OSError, ValueError, AttributeError):  # no file, closed, or no such function on this system
+        return False
     if not any(event & select.POLLERR for _, event in poll.poll(0)):
         return False
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -123,12 +123,13 @@ def test_nothing_to_resume_from(fails, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
-def test_a_reader_that_has_enough_is_no_error():
-    program = "from ddg_hf import cli; from ddg_hf.terminal import say\n"
-    program += "cli.sys.exit(cli.run(lambda argv: [say('x' * 100) for _ in range(10_000)] and 0, []))"
+@pytest.mark.parametrize("printed", ["say('x' * 100)", "table(['x' * 98, 'n'], [['y', '1']])"])
+def test_a_reader_that_has_enough_is_no_error(printed):
+    program = "from ddg_hf import cli; from ddg_hf.terminal import say, table\n"
+    program += f"cli.sys.exit(cli.run(lambda argv: [{printed} for _ in range(10_000)] and 0, []))"
     command = f'"{sys.executable}" -c "{program}"; echo "ended with $?" >&2'
     done = subprocess.run(["sh", "-c", f"({command}) | head -1"], capture_output=True, text=True)
-    assert done.stdout == "x" * 100 + "\n" and done.stderr == "ended with 141\n"
+    assert len(done.stdout.splitlines()) == 1 and done.stderr == "ended with 141\n"
 
 
 @pytest.mark.parametrize("option", [["--num_sets", "-1"], ["--num_sets", "0"], ["--dpc", "0"]])

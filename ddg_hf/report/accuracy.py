@@ -23,18 +23,21 @@ _ABOUT = {
     "distinct_2": "Distinct-2: share of word pairs that are distinct (higher is more varied).",
     "self_bleu": "Self-BLEU: how alike the texts of a set are (lower is more varied).",
     "near_copies": (
-        "Copies and near copies: rows that repeat a training row, or half of its sequences of eight words; samples "
-        "are marked by another measure."
+        "Copies and near copies: rows that repeat a training row; rows of which half the sequences of eight words, or "
+        "most of the text, are in one. Samples are marked by another measure."
     ),
     "label_consistency": "Label confirmed: rows whose label a classifier of real rows agrees with.",
     "tokens_per_demonstration": "Tokens: of one demonstration in a prompt.",
 }
+DISTILLED = ("dilm", "ddg")
 _MANY_METHODS = 6  # of more, the intervals of all would cover one another
 
 
 def accuracy_tables(results: Results) -> list[Table]:
     """The accuracies in context and those of classifiers, as there are any."""
     stem = slug("accuracy", results.subject)
+    if not results.measures:
+        return []
     if not results.in_context:
         return [_accuracies(results, results.of_learners, stem, f"Accuracy as training data on {results.subject}")]
     tables = [_accuracies(results, results.in_context, stem, f"Accuracy on {results.subject}")]
@@ -81,7 +84,8 @@ def _accuracies(results: Results, measures: Sequence[str], name: str, title: str
 def _about_learners(results: Results, measures: Sequence[str]) -> str:
     """Which of the classifiers the distillation has seen, and what chance is, as far as that is known."""
     note, seen = "", results.facts.get("learner", "").rpartition("/")[2]
-    if len(measures) > 1 and seen in (_heading(measure, measures) for measure in measures):
+    distilled = any(row.method.partition("+")[0] in DISTILLED for row in results.rows)
+    if distilled and len(measures) > 1 and seen in (_heading(measure, measures) for measure in measures):
         note += f" {seen} is the learner of the distillation, which has not seen the others."
     if results.num_labels:
         note += f" Chance, with labels of equal size: {100 / results.num_labels:.1f} %."

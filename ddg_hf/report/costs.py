@@ -38,8 +38,8 @@ def cost_table(results: Results) -> Table | None:
         note += " Memory: of the largest process, without that of a GPU."
     if "flops" in keys:
         note += (
-            " FLOPs: parameters of generator and language model times tokens, without embeddings, output layers and "
-            "attention."
+            " FLOPs: parameters of generator, learner of the distillation and language model times tokens, without "
+            "embeddings, output layers and attention."
         )
     return Table(slug("costs", results.subject), results.titled("What the methods cost"), columns, body, note)
 

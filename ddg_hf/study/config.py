@@ -119,8 +119,6 @@ class StudyArguments:
     def __post_init__(self):
         for name in ("set_counts", "seed_counts", "given", "options", "rates"):
             setattr(self, name, _mapping(name, getattr(self, name)))
-        if "base_url" not in self.options.get("evaluate-icl", {}):  # a server has names of its own
-            self.model = resolve_model(self.model)
         self.methods = [*self.methods, *(name for name in self.given if name not in self.methods)]
         for name in (
             "num_sets training_seeds candidates_per_class likelihood_candidates likelihood_queries num_workers".split()
@@ -146,6 +144,10 @@ class StudyArguments:
             for option in given:
                 if option in _SECRETS:  # it would be in the plan, in logs and on the command lines
                     raise UserError(f"--options: {stage}: {option} does not belong into a study; use the environment")
+        if not self.model:
+            raise UserError("--model is missing: name the language model that is shown the sets")
+        if self.options.get("evaluate-icl", {}).get("base_url") is None:  # a server has names of its own
+            self.model = resolve_model(self.model)
         self.chosen = [method_named(name, self.given) for name in self.methods]
         self._check_counts()
         distill = self.options.get("distill", {})

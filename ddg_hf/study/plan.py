@@ -247,10 +247,10 @@ class _Planner:
 
     # ---- measurements ----
 
-    def _source(self, method: Method, s: int, numbers: Sequence[int], num_sets: int) -> tuple[dict, dict]:
+    def _source(self, method: Method, s: int, numbers: Sequence[int], num_sets: int | None) -> tuple[dict, dict]:
         """
-        Options of a command that give it the first `num_sets` sets of a method, and what else its cell has: inputs,
-        content.
+        Options of a command that give it the first `num_sets` sets of a method, or all, and what else its cell has:
+        inputs, content.
         """
         if method.kind == "none":
             return {"demonstrations": "zero_shot"}, {}
@@ -276,6 +276,11 @@ class _Planner:
         counts = self.given[method.name].counts
         return min(self.args.set_counts.get(method.name, 10**9), min(counts.values()) if n is None else counts[n])
 
+    def _number_to_measure(self, method: Method) -> int | None:
+        """As above, of any number of rows per class; `None` for all where these have different numbers of sets."""
+        counts = self.given[method.name].counts.values() if method.kind == "given" else ()
+        return None if len(set(counts)) > 1 else self._number_of_sets(method)
+
     def _numbers(self, method: Method) -> list[int]:
         """The rows per class that there are sets for."""
         if method.kind != "given":
@@ -293,7 +298,7 @@ class _Planner:
         if not method.makes_sets and method.kind != "given":
             return
         numbers = self._numbers(method)
-        options, more = self._source(method, s, numbers, self._number_of_sets(method))
+        options, more = self._source(method, s, numbers, self._number_to_measure(method))
         options |= {"learner": self.args.learner, "model": self.args.model, "seed": self.seed}
         more |= {"method": method.name, "seed": s, "covers": tuple(numbers)}
         self._add(f"measure/{self._where(method, s)}", "measure", options, **more)
@@ -340,13 +345,13 @@ class _Planner:
 
 def _labels(models: Sequence[str]) -> dict[str, str]:
     """
-    A name for each model: the last part of its id or directory, and where an earlier one has that, the part before it
-    too. So that a model which is added takes no other's name away, the first one keeps it.
+    A name for each model: the last part of its id or directory, and where an earlier one has that, as many before it
+    as tell them apart. So a model that is added behind the others takes no name away.
     """
     names: dict[str, str] = {}
     for model in dict.fromkeys(models):
-        parts = Path(model).parts[-2:]
-        candidates = [_as_name(part) for part in (*parts[-1:], "--".join(parts))]
+        parts = Path(model).parts
+        candidates = [_as_name("--".join(parts[-n:])) for n in range(1, len(parts) + 1)]
         name = next((name for name in candidates if name and name not in names.values()), None)
         if name is None:
             raise UserError(f"the learners {', '.join(models)} cannot be told apart by name; rename a directory")

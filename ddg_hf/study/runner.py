@@ -240,7 +240,11 @@ class StudyRunner:
                 lock.release()
                 self._set(cell, found)
                 continue
-            return self._start(cell, lock, slot, context)
+            try:
+                return self._start(cell, lock, slot, context)
+            except UserError as error:  # the others are not to end with it
+                lock.release()
+                self._set(cell, CellState(FAILED, error=str(error)))
         return None
 
     def _is_ready(self, cell: Cell) -> bool:

@@ -215,7 +215,11 @@ def draws_progress() -> bool:
 
 def console_of(stream: TextIO) -> "Console":
     """A console that writes to a stream what it is given: no markup, no highlighting, no emoji codes."""
-    from rich.console import Console
+    from rich.console import Console as RichConsole
+
+    class Console(RichConsole):
+        def on_broken_pipe(self) -> None:
+            raise  # rich ends the process; the command line knows what to do
 
     drawn = is_drawn(stream)
     return Console(

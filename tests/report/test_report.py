@@ -120,6 +120,19 @@ def test_the_page_says_which_learner_the_distillation_has_seen(report, tmp_path)
     text = Elements(report(path)).text
     assert "small is the learner of the distillation, which has not seen the others." in text
     assert "Chance, with labels of equal size: 50.0 %." in text
+    results["rows"] = [row for row in results["rows"] if row["method"] != "ddg"]
+    builders.write_json(path / "results.json", results)
+    assert "is the learner of the distillation" not in Elements(report(path)).text, "nothing is distilled"
+
+
+def test_a_study_in_which_only_sets_were_measured(report, tmp_path):
+    path = builders.study(tmp_path / "films")
+    results = builders.study_results()
+    for row in results["rows"]:
+        row |= {"icl": {}, "icl_spread": {}, "learners": {}}
+    builders.write_json(path / "results.json", results | {"comparisons": [], "ranks": {}, "power": {}})
+    page = report(path)
+    assert "Gradient cosine" in page and "as training data" not in page
 
 
 def test_every_figure_has_a_name_a_description_and_its_numbers(report, tmp_path):

@@ -2,14 +2,16 @@
 """What is on disk says what is done, whatever happened to it."""
 
 import json
+import multiprocessing
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from ddg_hf.errors import UserError
 from ddg_hf.study.plan import Cell
-from ddg_hf.study.runner import DONE, ELSEWHERE, FAILED, WAITING, CellState, StudyDirectory, StudyRunner
+from ddg_hf.study.runner import DONE, ELSEWHERE, FAILED, WAITING, CellState, StudyDirectory, StudyRunner, _Running
 
 SETS = Cell("sets/a", "select", {"dpc": [5], "seed": 1}, covers=(5,))
 ICL = Cell("icl/a/dpc_5", "evaluate-icl", {"dpc": [5], "seed": 1}, inputs={"distilled": "sets/a"}, dpc=5)
@@ -122,6 +124,39 @@ def test_an_output_that_cannot_be_deleted_does_not_count_as_made_anew(directory,
     with pytest.raises(UserError, match="cannot delete '.*/cells/sets/a', .*: Permission denied"):
         other.begin(other.cells[0])
     assert other.state(other.cells[0]).state == WAITING and other.changed()
+
+
+def test_what_cannot_be_deleted_fails_by_itself(directory, monkeypatch):
+    """The others go on."""
+    directory.begin(SETS)
+    finish(directory, SETS)
+    other = Cell("sets/b", "select", {"seed": 1})
+    cells = [replace(SETS, options={"dpc": [5], "seed": 2}), other]
+    runner = StudyRunner(StudyDirectory(directory.path, cells))
+    monkeypatch.setattr(StudyRunner, "_start", lambda self, cell, *_: (self.directory.begin(cell), cell.name)[1])
+
+    def refuse(path, **_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    assert runner._start_next(None, 0) == "sets/b"
+    failed = runner.states["sets/a"]
+    assert failed.state == FAILED and "cannot delete" in failed.error
+    with directory.lock("sets/a"):
+        pass
+
+
+@pytest.mark.parametrize(("code", "warned"), [(0, ""), (1, "sets/a is done, but ended with an error: exit code 1")])
+def test_a_whole_output_is_done_however_its_command_ended(code, warned, directory, capsys):
+    directory.begin(SETS)
+    finish(directory, SETS)
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    theirs.close()
+    process = SimpleNamespace(exitcode=code)
+    ended = _Running(SETS, process, ours, directory.lock(SETS.name), 0, before=2.0)
+    assert StudyRunner(directory)._outcome(ended).state == DONE == directory.state(SETS).state
+    printed = capsys.readouterr().err
+    assert warned in printed and bool(printed) == bool(warned)
 
 
 def test_seconds_of_an_output_that_is_made_anew_are_not_counted(directory):

@@ -107,7 +107,8 @@ def test_more_numbers_do_not_change_how_many_given_sets_are_evaluated():
     before, after = fingerprints(first), fingerprints(second)
     assert {name: after[name] for name in before} == before
     sets = {cell.name: cell.options["num_sets"] for cell in second if cell.method == "mine"}
-    assert (sets["icl/mine/dpc_5"], sets["icl/mine/dpc_20"], sets["measure/mine"]) == (10, 3, 3)
+    assert (sets["icl/mine/dpc_5"], sets["icl/mine/dpc_20"]) == (10, 3)
+    assert sets["measure/mine"] is None, "all that there are"
 
 
 def test_classifiers_can_have_fewer_sets_and_sizes():
@@ -188,6 +189,8 @@ def test_learners_of_one_name_are_told_apart():
     cells = by_name(plan(["balanced"], unseen_learners=["x/a/base", "x/b/base", "c"]))
     names = {name.split("/")[1] for name in cells if name.startswith("learner/")}
     assert names == {"tiny", "base", "b--base", "c"}, "the first one keeps its name when the second is added"
+    cells = by_name(plan(["balanced"], unseen_learners=["/a/x/m", "/b/x/m", "/c/x/m"]))
+    assert {"learner/m/balanced", "learner/x--m/balanced", "learner/c--x--m/balanced"} <= set(cells)
     with pytest.raises(UserError, match="told apart"):
         plan(["balanced"], unseen_learners=[".."])
 
@@ -306,6 +309,8 @@ def test_a_generator_is_needed_where_one_is_trained():
         ({"learner_dpc": [3]}, "--learner_dpc 3"),
         ({"test_number": 0}, "--test_number"),
         ({"model": "baichuan"}, "the model 'baichuan'"),
+        ({"model": None}, "--model is missing"),
+        ({"options": {"evaluate-icl": None}}, "evaluate-icl must be a mapping"),
     ],
 )
 def test_mistakes(changes, message):
