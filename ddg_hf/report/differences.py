@@ -43,7 +43,7 @@ def difference_tables(results: Results) -> list[Table]:
     note = (
         "Accuracy of the method minus that of the other, on the same queries, in points, with 95 % intervals over "
         "sets and queries; p-values of a paired permutation test over the queries, by themselves and adjusted by Holm "
-        "for the number of comparisons: in a study all pairs of methods with the same measure and DPC, otherwise those "
+        "for the number of comparisons: in a study all pairs of methods with the same measure and DPC, else those "
         "of one measure. The p-value is about these very sets; the interval is about other sets, too, and may "
         "include zero where p is small: then the two are not told apart."
     )
