@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ddg_hf.configs import DataArguments, ICLModelArguments, LearnerArguments, RecipeParser, RunArguments
-from ddg_hf.errors import UserError, closest
+from ddg_hf.errors import UserError
 from ddg_hf.evaluation.icl.config import ICLEvaluationArguments
 from ddg_hf.models.names import resolve_model
 from ddg_hf.provenance import METADATA_FILE, check_output_dir, run_metadata, write_json
@@ -42,16 +42,11 @@ DETAILS = ("runs", "per_label", "confusion", "label_names", "distilled_sets")
 RECORDED = ("scoring", "constrained", "order_by", "context_length", "instruct", "chat")
 
 
-def _split(data, name: str):
-    if name not in data:
-        raise UserError(f"there is no split '{name}'.{closest(name, data)} There are {', '.join(data)}.")
-    return data[name]
-
-
 def demonstration_sets(
     arguments: ICLEvaluationArguments, learner_arguments: LearnerArguments, spec, data, seed: int
 ) -> dict[int, list]:
     """Returns the sets to evaluate by their demonstrations per class (0 for zero-shot)."""
+    from ddg_hf.data.rows import split_of
     from ddg_hf.evaluation.arguments import NEEDS_ENCODER
     from ddg_hf.evaluation.demonstrations import select_sets, to_demonstrations
     from ddg_hf.evaluation.icl_jobs import rows_per_class
@@ -60,7 +55,7 @@ def demonstration_sets(
     if arguments.distilled is None and kind != "zero_shot":
         if arguments.split == "train":
             raise UserError("demonstrations and queries would both come from the training split; use another --split")
-        rows = to_demonstrations(_split(data, "train"), spec)
+        rows = to_demonstrations(split_of(data, "train"), spec)
     if kind in NEEDS_ENCODER:
         from ddg_hf.models.encoder import TextEncoder
 
@@ -185,7 +180,7 @@ def evaluate(all_arguments: tuple, model: str, output_dir: Path):
     Returns the runs, the content of results.json, the answers kept of single jobs, and the metadata, which are to be
     written when no query has failed.
     """
-    from ddg_hf.data.rows import fingerprints
+    from ddg_hf.data.rows import fingerprints, split_of
     from ddg_hf.evaluation.demonstrations import balanced_sample, fingerprints_of, to_demonstrations
     from ddg_hf.evaluation.icl_jobs import fill_context, fills_context, fingerprint_content, make_jobs
     from ddg_hf.evaluation.icl_results import write_results
@@ -194,7 +189,7 @@ def evaluate(all_arguments: tuple, model: str, output_dir: Path):
     data_arguments, model_arguments, learner_arguments, arguments, run_arguments = all_arguments
     seed = run_arguments.seed
     spec, data = data_arguments.load(seed=seed)
-    rows = _split(data, arguments.split)
+    rows = split_of(data, arguments.split)
     query_ids = balanced_sample(rows["label"], arguments.test_number, seed, spec.num_labels)
     queries, references = zip(*to_demonstrations(rows.select(query_ids), spec), strict=True)
     sets = demonstration_sets(arguments, learner_arguments, spec, data, seed)

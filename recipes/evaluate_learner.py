@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ddg_hf.configs import DataArguments, LearnerArguments, RecipeParser, RunArguments
-from ddg_hf.errors import UserError, closest
+from ddg_hf.errors import UserError
 from ddg_hf.evaluation.learner import LearnerEvaluationArguments, LearnerRun
 from ddg_hf.provenance import METADATA_FILE, atomic_directory, check_output_dir, run_metadata, write_json
 from ddg_hf.terminal import Progress, result, say
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     import torch
 
-    from ddg_hf.data.rows import fingerprints, rows_and_labels
+    from ddg_hf.data.rows import fingerprints, rows_and_labels, split_of
     from ddg_hf.evaluation.demonstrations import balanced_sample, fingerprints_of, select_sets
     from ddg_hf.evaluation.learner import evaluate_sets, summarise
     from ddg_hf.models.encoder import TextEncoder
@@ -87,8 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     output_dir = check_output_dir(run_args.output_dir, run_args.overwrite, "evaluate-learner", replaces=True)
     spec, dataset = data_args.load(seed=run_args.seed)
-    if arguments.split not in dataset:
-        raise UserError(f"there is no split '{arguments.split}'.{closest(arguments.split, dataset)}")
+    split_of(dataset, arguments.split)
     if arguments.split == "train" and arguments.distilled is None:
         raise UserError("training and test rows would both come from the training split; use another --split")
     rows, labels = rows_and_labels(dataset["train"], spec)

@@ -139,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     data_args, _, _, arguments, rerank_args, run_args = everything
     check_arguments(arguments)
 
-    from ddg_hf.data.rows import fingerprints
+    from ddg_hf.data.rows import fingerprints, split_of
     from ddg_hf.formats.directory import open_distilled
     from ddg_hf.formats.distilled import write_distilled
     from ddg_hf.provenance import atomic_directory, check_output_dir, run_metadata
@@ -147,8 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     output_dir = check_output_dir(run_args.output_dir, run_args.overwrite, "rerank", replaces=True)
     spec, data = data_args.load(seed=run_args.seed)
-    if arguments.split not in data:
-        raise UserError(f"there is no split '{arguments.split}'; there are {', '.join(data)}")
+    split_of(data, arguments.split)
     directory = open_distilled(arguments.distilled)
     sets = candidate_sets(arguments, rerank_args.candidates, spec, run_args.seed)
     # Beside the directory, which is replaced as a whole.

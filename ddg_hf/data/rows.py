@@ -3,13 +3,13 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from datasets import Dataset, DatasetDict
 
-from ..errors import UserError
+from ..errors import UserError, closest
 from .loading import fingerprint
 from .tasks import TaskSpec
 
@@ -28,6 +28,13 @@ def rows_and_labels(dataset: Dataset, spec: TaskSpec) -> tuple[list[tuple[str, .
     """Returns N rows, each with one text per column of `spec`, and N label ids."""
     columns = [list(dataset[name]) for name in spec.text_columns]
     return list(zip(*columns, strict=True)), list(dataset["label"])
+
+
+def split_of(dataset: Mapping[str, Dataset], name: str) -> Dataset:
+    """Returns the split of that name. Raises `UserError` if there is none."""
+    if name not in dataset:
+        raise UserError(f"there is no split '{name}'.{closest(name, dataset)} There are {', '.join(dataset)}.")
+    return dataset[name]
 
 
 def check_classes(labels: Sequence[int], spec: TaskSpec, dpc: int) -> None:

@@ -4,8 +4,9 @@
 from collections.abc import Sequence
 
 from ..data.loading import load_data
+from ..data.rows import split_of
 from ..data.tasks import TASKS, TaskSpec
-from ..errors import UserError, closest
+from ..errors import UserError
 from ..evaluation.demonstrations import Demonstration, balanced_sample, to_demonstrations
 from ..evaluation.icl.prompts import warn_empty_queries
 
@@ -58,9 +59,7 @@ def load_queries(
             label_names=spec.label_names,
             seed=seed,
         )
-    if split not in data:
-        raise UserError(f"there is no split '{split}'.{closest(split, data)} There are {', '.join(data)}.")
-    rows = data[split]
+    rows = split_of(data, split)
     rows = rows.select(balanced_sample(rows["label"], test_number, seed, spec.num_labels))
     queries = to_demonstrations(rows, spec if dataset is None else found)
     warn_empty_queries([texts for texts, _ in queries])

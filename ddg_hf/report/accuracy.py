@@ -3,6 +3,7 @@
 
 from collections.abc import Sequence
 
+from ..study.methods import METHODS, RERANKED, STUDENTS
 from .figures import INK, NEUTRAL, SURFACE, Look, Plot, label, label_ends, look, new_figure
 from .model import Results, Row, is_of_learner, measure_title
 from .tables import Column, Table, shown
@@ -29,7 +30,6 @@ _ABOUT = {
     "label_consistency": "Label confirmed: rows whose label a classifier of real rows agrees with.",
     "tokens_per_demonstration": "Tokens: of one demonstration in a prompt.",
 }
-DISTILLED = ("dilm", "ddg")
 _MANY_METHODS = 6  # of more, the intervals of all would cover one another
 
 
@@ -84,7 +84,8 @@ def _accuracies(results: Results, measures: Sequence[str], name: str, title: str
 def _about_learners(results: Results, measures: Sequence[str]) -> str:
     """Which of the classifiers the distillation has seen, and what chance is, as far as that is known."""
     note, seen = "", results.facts.get("learner", "").rpartition("/")[2]
-    distilled = any(row.method.partition("+")[0] in DISTILLED for row in results.rows)
+    bases = {row.method.removesuffix(RERANKED) for row in results.rows} & METHODS.keys()
+    distilled = any(METHODS[name].trained in STUDENTS for name in bases)
     if distilled and len(measures) > 1 and seen in (_heading(measure, measures) for measure in measures):
         note += f" {seen} is the learner of the distillation, which has not seen the others."
     if results.num_labels:

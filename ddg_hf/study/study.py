@@ -11,9 +11,9 @@ from typing import Any
 from datasets import DatasetDict
 
 from ..configs import DataArguments, RunArguments
-from ..data.rows import check_classes, fingerprints
+from ..data.rows import check_classes, fingerprints, split_of
 from ..data.tasks import TaskSpec
-from ..errors import UserError, closest
+from ..errors import UserError
 from ..evaluation.results import write_readable_json
 from ..provenance import METADATA_FILE, read_json, redact, run_metadata, write_json
 from ..terminal import say, warn
@@ -123,9 +123,7 @@ class Study:
                 raise UserError(f"{cell.stage}: {error}") from error
 
     def _check_rows(self, spec: TaskSpec, dataset: DatasetDict) -> None:
-        split = self.args.split
-        if split not in dataset:
-            raise UserError(f"there is no split '{split}'.{closest(split, dataset)} There are {', '.join(dataset)}.")
+        split_of(dataset, self.args.split)
         if any(method.makes_sets or method.name == "random" for method in self.methods):
             check_classes(dataset["train"]["label"], spec, max(self.args.dpc))
 
